@@ -1,0 +1,74 @@
+"""Quantities as people write them in a manifest: `30s`, `800ms`, `2g`, `1%`. Parsed once, kept as plain numbers."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+_DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d)$")
+_SIZE = re.compile(r"^(\d+(?:\.\d+)?)([bkmgt]?)b?$", re.IGNORECASE)
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def seconds(value: Any) -> float:
+    """`800ms` → 0.8; a bare number is seconds. Raises ValueError naming the accepted forms."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return float(value)
+    match = _DURATION.match(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r} is no duration; write a number and ms, s, m, h or d, such as 30s or 1.5m")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def size(value: Any) -> int:
+    """`2g` → 2147483648 (powers of 1024); a bare number is bytes."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    match = _SIZE.match(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r} is no size; write a number and k, m, g or t, such as 512m or 2g")
+    return int(float(match[1]) * _BYTES[match[2].lower()])
+
+
+def ratio(value: Any) -> float:
+    """`1%` → 0.01; a bare number is a fraction from 0 to 1."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        try:
+            value = float(value.strip()[:-1]) / 100
+        except ValueError:
+            raise ValueError(f"{value!r} is no percentage; write for example 1% or 0.01") from None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{value!r} is no fraction from 0 to 1; write for example 1% or 0.01")
+    return float(value)
+
+
+def show_seconds(value: float) -> str:
+    """The shortest exact spelling: 0.8 → `800ms`, 1800 → `30m`."""
+    for unit in ("d", "h", "m", "s", "ms"):
+        number = value / _SECONDS[unit]
+        if number >= 1 and abs(number - round(number)) < 1e-9:
+            return f"{round(number)}{unit}"
+    return "0s" if value == 0 else f"{value * 1000:g}ms"
+
+
+def show_size(value: int) -> str:
+    for unit in ("t", "g", "m", "k"):
+        if value >= _BYTES[unit] and value % _BYTES[unit] == 0:
+            return f"{value // _BYTES[unit]}{unit}"
+    return str(value)
+
+
+_TEXT = {"anyOf": [{"type": "string"}, {"type": "number"}]}
+Seconds = Annotated[
+    float,
+    BeforeValidator(seconds),
+    PlainSerializer(show_seconds),
+    WithJsonSchema(_TEXT | {"examples": ["30s", "800ms"]}),
+]
+Bytes = Annotated[
+    int, BeforeValidator(size), PlainSerializer(show_size), WithJsonSchema(_TEXT | {"examples": ["512m", "2g"]})
+]
+Fraction = Annotated[float, BeforeValidator(ratio), WithJsonSchema(_TEXT | {"examples": ["1%", 0.01]})]

@@ -1,0 +1,1 @@
+"""Images: building, labelling, pushing, pulling, and deciding which may go. It starts no container."""

@@ -1,0 +1,1 @@
+"""The pipeline: steps in order, journalled before effect, undone in reverse. It knows no step by name."""

@@ -1,0 +1,1 @@
+"""The proxy: nginx as rendered, installed and verified, and the flag files that move traffic."""
