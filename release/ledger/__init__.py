@@ -1,1 +1,1 @@
-"""The ledger: what happened. Releases, deployments, steps, verdicts, switches, and who asked for them; and the locks."""
+"""The ledger: what happened, and who asked for it. Releases, runs, steps, verdicts, switches; and the locks."""
