@@ -1,0 +1,59 @@
+"""Run the service: `python -m translator`. One process; settings come from the environment, see `settings.py`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+# Spinning OpenMP threads starve a small machine; this must stand in the environment before torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import uvicorn
+
+from translator.app import create_app
+from translator.errors import StartError
+from translator.model import weights_file
+from translator.settings import Settings
+
+KEEP_ALIVE = 65  # seconds; longer than any proxy in front keeps an idle connection, or it meets a closed one
+GRACE = 25  # seconds for what has begun when SIGTERM comes
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT; 0 after an orderly end, 1 when the model cannot be loaded, 2 for bad settings."""
+    try:
+        settings = Settings.from_environment(os.environ)
+        weights_file(settings.model_dir, settings.allow_pickle)
+    except StartError as error:
+        print(f"translator: {error}", file=sys.stderr)
+        return 2
+
+    failed = False
+
+    def stop() -> None:
+        nonlocal failed
+        failed = True
+        server.should_exit = True
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings, on_failure=stop),
+            host=settings.host,
+            port=settings.port,
+            log_level=settings.log_level,
+            access_log=settings.log_level == "debug",
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=GRACE,
+            server_header=False,
+        )
+    )
+    # uvicorn raises the signal again after an orderly end; by then it has nothing left to do.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, lambda *_: None)
+    server.run()
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""One thread that owns the model, and a bounded queue before it.
+
+The event loop never computes: it hands in sentences and awaits a future, so /health answers while a batch runs.
+What waits when a batch ends is taken together into the next forward, which is what keeps many clients fast.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from translator.errors import busy
+from translator.model import Translated
+
+TOGETHER = 32  # sentences taken into one batch
+
+
+@dataclass
+class Job:
+    """Sentences of one request and the future that gets their translations."""
+
+    sentences: list[str]
+    done: Future[Translated] = field(default_factory=Future)
+
+
+class Worker:
+    """Translate jobs one batch at a time. Start once, close once."""
+
+    def __init__(self, translate: Callable[[list[str]], Translated], waiting: int) -> None:
+        self._translate = translate
+        self._jobs: queue.Queue[Job | None] = queue.Queue(maxsize=waiting)
+        self._thread = threading.Thread(target=self._run, name="translator", daemon=True)
+
+    def start(self) -> None:
+        """Begin to take jobs."""
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread still takes jobs."""
+        return self._thread.is_alive()
+
+    @property
+    def waiting(self) -> int:
+        """Jobs in the queue, about."""
+        return self._jobs.qsize()
+
+    def submit(self, sentences: list[str]) -> Future[Translated]:
+        """Queue sentences; raises `Refusal` (503 busy) when the queue is full."""
+        job = Job(sentences)
+        try:
+            self._jobs.put_nowait(job)
+        except queue.Full:
+            raise busy(self.waiting) from None
+        return job.done
+
+    def close(self) -> None:
+        """Finish what is queued, then end the thread; harmless where it never started."""
+        if self._thread.is_alive():
+            self._jobs.put(None)
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            jobs, last = self._gather(job)
+            self._answer(jobs)
+            if last:
+                return
+
+    def _gather(self, first: Job) -> tuple[list[Job], bool]:
+        """The first job and those that wait behind it, up to `TOGETHER` sentences; True if the end was among them."""
+        jobs, size = [first], len(first.sentences)
+        while size < TOGETHER:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                return jobs, True
+            jobs.append(job)
+            size += len(job.sentences)
+        return jobs, False
+
+    def _answer(self, jobs: list[Job]) -> None:
+        """Translate several jobs together; if that fails, each by itself, so that one cannot spoil the others."""
+        jobs = [job for job in jobs if job.done.set_running_or_notify_cancel()]
+        try:
+            together = self._translate([sentence for job in jobs for sentence in job.sentences])
+        except Exception as error:
+            if len(jobs) == 1:
+                jobs[0].done.set_exception(error)
+                return
+            for job in jobs:
+                self._answer_alone(job)
+            return
+        start = 0
+        for job in jobs:
+            lines = together.lines[start : start + len(job.sentences)]
+            start += len(lines)
+            # Tokens are counted for the batch; the first job reports them all, so that sums stay right.
+            first = job is jobs[0]
+            job.done.set_result(
+                Translated(lines, together.source_tokens * first, together.target_tokens * first)
+            )
+
+    def _answer_alone(self, job: Job) -> None:
+        try:
+            job.done.set_result(self._translate(job.sentences))
+        except Exception as error:
+            job.done.set_exception(error)
