@@ -15,12 +15,14 @@ _RELEASE = re.compile(r"^(v.+)-([0-9a-f]{7})$")
 _SERVICE = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?$")
 
 LABEL_PREFIX = "release"
+LABEL_SCOPE = "release.scope"  # on every image, layer and container of ours: the one label that says whose it is
 LABEL_SERVICE = "release.service"
 LABEL_ENVIRONMENT = "release.environment"
 LABEL_RELEASE = "release.release"
 LABEL_SLOT = "release.slot"
 LABEL_DEPLOYMENT = "release.deployment"
-LABEL_ROLE = "release.role"  # on containers: candidate or release; on images: image, base
+LABEL_PORT = "release.port"  # on containers: the host port, which a stopped container does not tell otherwise
+LABEL_ROLE = "release.role"  # on containers: candidate or release; on images: image, layer, base
 LABEL_SNAPSHOT = "release.snapshot"
 LABEL_CONFIG = "release.config"  # digest of the configuration the container was started with
 
