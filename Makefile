@@ -30,7 +30,7 @@ fix: setup ## formats, and mends what the linter can mend
 	@$(BIN)/ruff check --fix
 
 docs: setup ## writes the generated parts of the docs anew
-	@$(BIN)/python tools/docs
+	@$(BIN)/python tools/docs.py
 
 bench: system setup ## the figures that the README quotes: tables and JSON
 	@tools/engine start bench || [ $$? -eq 3 ]
@@ -69,7 +69,7 @@ check-types:
 check-contracts:
 	@$(BIN)/lint-imports --no-logo
 check-docs:
-	@$(BIN)/python tools/docs --check
+	@$(BIN)/python tools/docs.py --check
 
 .PHONY: help
 help: ## this list

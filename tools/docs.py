@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""Writes the generated parts of the documentation anew: `tools/docs`; `--check` only says what is out of date.
+"""Writes the generated parts of the documentation anew: `tools/docs.py`; `--check` only says what is out of date.
 
 Two kinds: Markdown with blocks that cog fills (`[[[cog … ]]]`), and whole pages that a module of the toolkit prints.
 """
@@ -54,7 +53,7 @@ def refresh_page(page: str, module: str, check: bool) -> bool:
 
 def main(arguments: list[str]) -> int:
     if arguments not in ([], ["--check"]):
-        print("usage: tools/docs [--check]", file=sys.stderr)
+        print("usage: tools/docs.py [--check]", file=sys.stderr)
         return 2
     check = bool(arguments)
     results = [refresh_blocks(check), *(refresh_page(page, module, check) for page, module in PAGES.items())]

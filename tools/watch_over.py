@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""Runs a command, and ends every process that it leaves behind: `tools/watch_over COMMAND…`.
+"""Runs a command, and ends every process that it leaves behind: `tools/watch_over.py COMMAND…`.
 
 Daemons detach themselves (nginx does), so this process declares itself the one that orphans fall back to
 (PR_SET_CHILD_SUBREAPER): whatever the command started, however deep, becomes a child of this one, and no process of
@@ -8,6 +7,7 @@ anybody else's can be mistaken for it. The command's exit code is handed on; its
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -55,19 +55,15 @@ def command_line(pid: int) -> str:
 
 
 def reap() -> None:
-    try:
+    with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-    except ChildProcessError:
-        pass
 
 
 def send(number: int) -> None:
     for pid in descendants():
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        except ProcessLookupError:
-            pass
 
 
 def end_leftovers() -> list[str]:
@@ -123,6 +119,6 @@ def hand_through(child: subprocess.Popen[bytes]) -> str:
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
-        sys.exit("usage: watch_over COMMAND…")
+        sys.exit("usage: watch_over.py COMMAND…")
     adopt_orphans()
     sys.exit(run(sys.argv[1:]))
