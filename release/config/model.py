@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from release import naming
 from release.config.quantities import Bytes, Fraction, Seconds
@@ -12,6 +14,32 @@ from release.config.secret import check_source
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 SecretSource = Annotated[str, AfterValidator(check_source)]
+
+
+def _repository_path(value: str) -> str:
+    if not value or value.startswith(("/", "~")) or ".." in value.split("/"):
+        raise ValueError(
+            f"{value!r} leaves the repository; write a path relative to it, such as evaluation/cases.jsonl"
+        )
+    return value
+
+
+def _url_path(value: str) -> str:
+    if not value.startswith("/") or any(char.isspace() for char in value):
+        raise ValueError(f"{value!r} is no path of a URL; write for example /health")
+    return value
+
+
+def _variable(value: str) -> str:
+    if not _VARIABLE.fullmatch(value):
+        raise ValueError(f"{value!r} is no name of an environment variable; write letters, digits and underscores")
+    return value
+
+
+RepositoryPath = Annotated[str, AfterValidator(_repository_path)]
+UrlPath = Annotated[str, AfterValidator(_url_path)]
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+VariableName = Annotated[str, AfterValidator(_variable)]
 
 
 class Section(BaseModel):
@@ -110,7 +138,7 @@ class Proxy(Section):
     max_body: Bytes = 20 << 20
     read_timeout: Seconds = 60.0
     stream_timeout: Seconds | None = Field(None, description="longest SSE or WebSocket stream; default: read_timeout")
-    sticky: Literal["none", "address"] | str = Field(
+    sticky: str = Field(
         "none", description="what keeps a client on one slot during a canary: none, address, header:NAME or cookie:NAME"
     )
 
@@ -277,6 +305,7 @@ class Manifest(Section):
     hooks: Hooks = Hooks()
     freeze: tuple[Freeze, ...] = ()
     notify: tuple[str, ...] = Field((), repr=False)
+    _references: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @field_validator("service", "environment")
     @classmethod
@@ -295,6 +324,16 @@ class Manifest(Section):
     @property
     def scope(self) -> str:
         return naming.scope(self.service, self.environment)
+
+    @property
+    def references(self) -> Mapping[str, str]:
+        """The text with `${NAME}` behind each hidden value, by dotted key; what the ledger keeps in its place."""
+        return self._references
+
+    def remember(self, references: Mapping[str, str]) -> None:
+        """For the loader, once: sets `references`."""
+        self._references.clear()
+        self._references.update(references)
 
     @property
     def repository(self) -> str:

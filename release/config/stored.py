@@ -1,0 +1,96 @@
+"""The manifest as the ledger keeps it: JSON, without secret values. `rollback` works from this, without a repository.
+
+What is hidden (the registry's password, notify URLs, environment values that look like secrets) is kept as the text
+with `${NAME}` that stood in the file, and filled in again from the environment when it is needed; without such a text
+it is not kept. Everything else is kept as it was filled in at the deployment, so that a rollback starts what ran.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from release.config import shape, variables
+from release.config.model import Manifest
+from release.config.origin import KeyPath, dotted
+from release.errors import ManifestError
+
+_REFERENCES = "references"  # beside the manifest's own keys; no key of a manifest has this name
+
+
+def to_ledger(manifest: Manifest) -> dict[str, Any]:
+    """JSON-serialisable; no secret value in it."""
+    config: dict[str, Any] = manifest.model_dump(mode="json", by_alias=True)
+    kept = manifest.references
+    config["registry"]["password"] = None
+    config["notify"] = []
+    for key in kept:
+        holder, last = _holder(config, key)
+        if isinstance(holder, dict) and last in holder:
+            holder[last] = None if key == "registry.password" else ""
+    if kept:
+        config[_REFERENCES] = dict(kept)
+    return config
+
+
+def from_ledger(config: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Manifest:
+    """The manifest of a deployment. References are filled in from `environ` where its variables are set.
+
+    What is not set stays empty: moving traffic back never waits for a password (`missing_variables` names them).
+    Keys that this version does not know are left out. Raises ManifestError where the rest is not usable.
+    """
+    values = copy.deepcopy(dict(config))
+    kept: dict[str, str] = values.pop(_REFERENCES, {})
+    for key, text in kept.items():
+        _fill(values, key, text, environ or {})
+    try:
+        manifest = Manifest.model_validate(_known(values, Manifest))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ManifestError(
+            f"the configuration kept with the release is not usable: {dotted(first['loc'])}: {first['msg']}",
+            hint="deploy the tag again to record it anew",
+        ) from None
+    manifest.remember(kept)
+    return manifest
+
+
+def missing_variables(config: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
+    """`key: VARIABLE` for every reference whose variable is not set now."""
+    kept: Mapping[str, str] = config.get(_REFERENCES, {})
+    return [f"{key}: {name}" for key, text in kept.items() for name in variables.names(text) if name not in environ]
+
+
+def _fill(values: dict[str, Any], key: str, text: str, environ: Mapping[str, str]) -> None:
+    try:
+        filled = variables.expand(text, environ)
+    except variables.Missing:
+        return
+    holder, last = _holder(values, key)
+    if key.startswith("notify.") and filled:
+        values["notify"] = [*values.get("notify", ()), filled]
+    elif isinstance(holder, dict):
+        holder[last] = filled
+
+
+def _holder(config: dict[str, Any], key: str) -> tuple[Any, str]:
+    """The mapping that holds a dotted key, and the key's last part. Names of variables may hold dots themselves."""
+    parts = key.split(".")
+    holder: Any = config
+    for index, part in enumerate(parts[:-1]):
+        rest = ".".join(parts[index:])
+        if isinstance(holder, dict) and rest in holder:
+            return holder, rest
+        holder = holder.get(part) if isinstance(holder, dict) else None
+    return holder, parts[-1]
+
+
+def _known(value: Any, annotation: Any, path: KeyPath = ()) -> Any:
+    section = shape.section(annotation)
+    if section is None or not isinstance(value, dict):
+        return value
+    fields = shape.fields(section)
+    return {key: _known(item, fields[key].annotation, (*path, key)) for key, item in value.items() if key in fields}
