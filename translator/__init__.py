@@ -1,1 +1,1 @@
-"""The bundled service: a small Chinese → English translator with a page, an API and the tools that train and publish it."""
+"""The bundled service: a small Chinese → English translator, its page and API, and the tools that train it."""

@@ -10,13 +10,10 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from translator.errors import StartError
 from translator.text import clean
-
-if TYPE_CHECKING:
-    from transformers import MarianMTModel, MarianTokenizer
 
 NEEDED = ("config.json", "source.spm", "target.spm", "vocab.json")
 LONGEST_BATCH = 64  # sentences in one forward
@@ -41,14 +38,14 @@ def weights_file(folder: Path, allow_pickle: bool = False) -> Path:
     if (folder / "pytorch_model.bin").is_file():
         if allow_pickle:
             return folder / "pytorch_model.bin"
-        raise StartError(f"{folder} holds pickled weights: convert them to safetensors, or set TRANSLATOR_ALLOW_PICKLE=1")
+        raise StartError(f"{folder} holds pickled weights: convert them, or set TRANSLATOR_ALLOW_PICKLE=1")
     raise StartError(f"{folder} has no model.safetensors")
 
 
 class Translator:
     """A loaded model. `translate` is not safe to call from two threads at once: `worker.py` sees to that."""
 
-    def __init__(self, model: MarianMTModel, tokenizer: MarianTokenizer, sha256: str, beams: int = 0) -> None:
+    def __init__(self, model: Any, tokenizer: Any, sha256: str, beams: int = 0) -> None:
         self._model = model
         self._tokenizer = tokenizer
         self._beams = beams
@@ -65,19 +62,20 @@ class Translator:
         from transformers.models.marian.tokenization_marian import MarianTokenizer
         from transformers.utils import logging
 
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
+        quiet: Any = logging  # untyped in transformers
+        quiet.set_verbosity_error()
+        quiet.disable_progress_bar()
         torch.set_num_threads(threads)
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message=".*sacremoses.*")
                 tokenizer = MarianTokenizer.from_pretrained(folder, local_files_only=True)
-            model = MarianMTModel.from_pretrained(
+            model: Any = MarianMTModel.from_pretrained(
                 folder, local_files_only=True, dtype=torch.float32, use_safetensors=weights.suffix == ".safetensors"
-            ).eval()
+            )
         except Exception as error:  # whatever the library raises, the message must name the directory
             raise StartError(f"{folder} cannot be loaded: {type(error).__name__}: {error}") from error
-        return cls(model, tokenizer, hashlib.sha256(weights.read_bytes()).hexdigest(), beams)
+        return cls(model.eval(), tokenizer, hashlib.sha256(weights.read_bytes()).hexdigest(), beams)
 
     def translate(self, sentences: list[str]) -> Translated:
         """Translate sentences, `LONGEST_BATCH` in a forward, those of similar length together."""

@@ -12,7 +12,9 @@ from translator.text import has_chinese
 class TranslateRequest(BaseModel):
     """Chinese text, or a list of texts."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "今天天气很好。"}, {"text": ["你好。", "谢谢。"]}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"text": "今天天气很好。"}, {"text": ["你好。", "谢谢。"]}]}
+    )
 
     text: str | list[str] = Field(description="Chinese text, or a list of them; each may have many sentences and lines")
 
@@ -73,7 +75,9 @@ def checked_texts(text: str | list[str], limits: Limits) -> list[str]:
         if len(each) > limits.chars:
             raise Refusal(413, "too_long", f"{where} has {len(each)} characters; at most {limits.chars} are taken.")
         if not has_chinese(each):
-            raise Refusal(422, "not_chinese", f"{where} has no Chinese in it; this service translates Chinese to English.")
+            raise Refusal(
+                422, "not_chinese", f"{where} has no Chinese in it; this service translates Chinese to English."
+            )
     total = sum(map(len, texts))
     if total > limits.total_chars:
         raise Refusal(413, "too_long", f"{total} characters in one request; at most {limits.total_chars} are taken.")

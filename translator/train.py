@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import os
 import random
 import shutil
 import time
@@ -27,7 +26,7 @@ from translator.corpus import EOS, Encoded, Pair, batches, encode, read_pairs, r
 PAD = -100
 
 
-def build_model(vocabulary: int, args: argparse.Namespace) -> MarianMTModel:
+def build_model(vocabulary: int, args: argparse.Namespace) -> Any:
     """A fresh model with tied embeddings; the padding id is the last of the vocabulary, as in OPUS-MT."""
     config = MarianConfig(
         vocab_size=vocabulary,
@@ -95,19 +94,20 @@ class SmoothedLoss(torch.autograd.Function):
         return upstream[0] * (slope @ weight), upstream[0] * (slope.t() @ hidden).float(), None, None
 
 
-def loss_of(model: MarianMTModel, batch: tuple[torch.Tensor, ...], smoothing: float, bf16: bool) -> torch.Tensor:
+def loss_of(model: Any, batch: tuple[torch.Tensor, ...], smoothing: float, bf16: bool) -> torch.Tensor:
     """Mean loss over real target pieces; the vocabulary is projected for those alone."""
     source, mask, shifted, labels = batch
     hidden = model.model(input_ids=source, attention_mask=mask, decoder_input_ids=shifted, use_cache=False)[0]
     real = labels != PAD
     chosen = hidden[real].to(torch.bfloat16 if bf16 else torch.float32)
-    loss: torch.Tensor = SmoothedLoss.apply(chosen, model.lm_head.weight, labels[real], smoothing)
+    apply: Any = SmoothedLoss.apply  # untyped in torch
+    loss: torch.Tensor = apply(chosen, model.lm_head.weight, labels[real], smoothing)
     return loss
 
 
 @torch.no_grad()
 def dev_scores(
-    model: MarianMTModel, pieces: sentencepiece.SentencePieceProcessor, dev: dict[str, list[Pair]], device: torch.device
+    model: Any, pieces: sentencepiece.SentencePieceProcessor, dev: dict[str, list[Pair]], device: torch.device
 ) -> dict[str, float]:
     """BLEU by development file, greedy."""
     model.eval()
@@ -131,9 +131,7 @@ def dev_scores(
     return scores
 
 
-def write_checkpoint(
-    folder: Path, model: MarianMTModel, pieces: Path, facts: dict[str, Any], state: dict[str, Any]
-) -> None:
+def write_checkpoint(folder: Path, model: Any, pieces: Path, facts: dict[str, Any], state: dict[str, Any]) -> None:
     """Write `folder` under a temporary name, then rename it: a reader never sees half a checkpoint."""
     fresh = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -141,8 +139,8 @@ def write_checkpoint(
     shutil.copy(pieces, fresh / "source.spm")
     (fresh / "training.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     torch.save(state, folder.parent / "state.tmp")
-    os.replace(folder.parent / "state.tmp", folder.parent / "state.pt")
-    os.replace(fresh, folder)
+    (folder.parent / "state.tmp").replace(folder.parent / "state.pt")
+    fresh.replace(folder)
     with (folder.parent / "log.jsonl").open("a", encoding="utf-8") as log:
         log.write(json.dumps(facts) + "\n")
     print(json.dumps(facts), flush=True)
@@ -198,7 +196,7 @@ def train(args: argparse.Namespace) -> None:
             group["lr"] = rate
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=args.bf16):
             loss = loss_of(model, tensors(batch, model.config.pad_token_id, device), args.smoothing, args.bf16)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)

@@ -102,9 +102,7 @@ class Worker:
             start += len(lines)
             # Tokens are counted for the batch; the first job reports them all, so that sums stay right.
             first = job is jobs[0]
-            job.done.set_result(
-                Translated(lines, together.source_tokens * first, together.target_tokens * first)
-            )
+            job.done.set_result(Translated(lines, together.source_tokens * first, together.target_tokens * first))
 
     def _answer_alone(self, job: Job) -> None:
         try:
