@@ -1,49 +1,54 @@
-"""The manifest: one frozen section per noun of `release.yaml`. Unknown keys fail."""
+"""The manifest: one frozen section per noun of `release.yaml`. Unknown keys fail. The gates are in `checks.py`."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from release import naming
+from release.config.checks import (
+    Checks,
+    Contract,
+    Health,
+    Integration,
+    Latency,
+    Metric,
+    Quality,
+    Request,
+    WarmUp,
+)
 from release.config.quantities import Bytes, Fraction, Seconds
-from release.config.secret import check_source
+from release.config.section import Port, RepositoryPath, SecretSource, Section, VariableName
 
-Port = Annotated[int, Field(ge=1, le=65535)]
-SecretSource = Annotated[str, AfterValidator(check_source)]
-
-
-def _repository_path(value: str) -> str:
-    if not value or value.startswith(("/", "~")) or ".." in value.split("/"):
-        raise ValueError(
-            f"{value!r} leaves the repository; write a path relative to it, such as evaluation/cases.jsonl"
-        )
-    return value
-
-
-def _url_path(value: str) -> str:
-    if not value.startswith("/") or any(char.isspace() for char in value):
-        raise ValueError(f"{value!r} is no path of a URL; write for example /health")
-    return value
-
-
-def _variable(value: str) -> str:
-    if not _VARIABLE.fullmatch(value):
-        raise ValueError(f"{value!r} is no name of an environment variable; write letters, digits and underscores")
-    return value
-
-
-RepositoryPath = Annotated[str, AfterValidator(_repository_path)]
-UrlPath = Annotated[str, AfterValidator(_url_path)]
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-VariableName = Annotated[str, AfterValidator(_variable)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+__all__ = [
+    "Base",
+    "Build",
+    "Checks",
+    "Container",
+    "Contract",
+    "EngineSection",
+    "Freeze",
+    "Health",
+    "Hooks",
+    "Integration",
+    "Latency",
+    "Manifest",
+    "Metric",
+    "Observe",
+    "Port",
+    "Proxy",
+    "Quality",
+    "Registry",
+    "Request",
+    "Rollout",
+    "SecretSource",
+    "Section",
+    "Slots",
+    "WarmUp",
+    "Wheelhouse",
+]
 
 
 class Base(Section):
@@ -59,45 +64,59 @@ class Base(Section):
 class Wheelhouse(Section):
     """Python wheels, downloaded before the build with their hashes and placed in the build context."""
 
-    requirements: str = Field(description="frozen requirements with hashes, relative to the repository")
-    directory: str = Field("wheelhouse", description="where the build context holds them")
+    requirements: RepositoryPath = Field(description="frozen requirements with hashes, relative to the repository")
+    directory: RepositoryPath = Field("wheelhouse", description="where the build context holds them")
     python: str = Field("3.11", description="Python version of the image")
 
 
 class Build(Section):
-    context: str = "."
-    dockerfile: str = "Dockerfile"
-    args: dict[str, str] = Field(default_factory=dict)
-    base: Base | None = None
-    wheelhouse: Wheelhouse | None = None
-    timeout: Seconds = 3600.0
+    """How the image is made, from an export of the tagged commit."""
+
+    context: RepositoryPath = Field(".", description="the build context, relative to the repository")
+    dockerfile: RepositoryPath = Field("Dockerfile", description="the Dockerfile, relative to the context")
+    args: dict[str, str] = Field(
+        default_factory=dict, description="build arguments; no secrets, they stay in the image"
+    )
+    base: Base | None = Field(None, description="the base image, where the Dockerfile takes it as an argument")
+    wheelhouse: Wheelhouse | None = Field(None, description="Python wheels for a build without network")
+    timeout: Seconds = Field(3600.0, description="how long the build may take")
 
 
 class Registry(Section):
-    push: bool = False
-    username: str | None = None
-    password: str | None = Field(None, repr=False)
+    """The registry that `image` names. Without `push` the image stays on this host."""
+
+    push: bool = Field(False, description="push after the gates, and read the digest back")
+    username: str | None = Field(None, description="default: Docker's own login")
+    password: str | None = Field(None, repr=False, description="write ${NAME}; the value is never stored or printed")
     insecure: bool = Field(False, description="plain HTTP, for a registry on this host")
 
 
 class EngineSection(Section):
-    kind: Literal["docker", "process"] = "docker"
+    """What runs the releases."""
+
+    kind: Literal["docker", "process"] = Field(
+        "docker", description="docker, or process: supervised local processes where no Docker Engine can be had"
+    )
     host: str | None = Field(None, description="Docker host URL; default: DOCKER_HOST or the local socket")
 
 
 class Container(Section):
-    port: Port
-    command: list[str] | None = None
-    env: dict[str, str] = Field(default_factory=dict)
-    secrets: dict[str, SecretSource] = Field(default_factory=dict)
-    volumes: tuple[str, ...] = ()
-    memory: Bytes | None = None
-    shm_size: Bytes | None = None
-    cpus: float | None = Field(None, gt=0)
-    gpus: int = Field(0, ge=0)
-    stop_timeout: Seconds = 30.0
-    log_max_size: Bytes = 10 << 20
-    log_max_files: int = Field(3, ge=1)
+    """One instance of a release: the port it listens on, its environment, its limits."""
+
+    port: Port = Field(description="the port on which the service listens inside its container")
+    command: list[str] | None = Field(None, description="a list of words; default: the image's own command")
+    env: dict[VariableName, str] = Field(default_factory=dict, description="environment variables, kept per release")
+    secrets: dict[VariableName, SecretSource] = Field(
+        default_factory=dict, description="environment variables from file:/path or env:NAME, never stored or printed"
+    )
+    volumes: tuple[str, ...] = Field((), description="/host/path:/container/path, with :ro for read-only")
+    memory: Bytes | None = Field(None, description="most memory; default: no limit")
+    shm_size: Bytes | None = Field(None, description="size of /dev/shm; default: the engine's, 64m")
+    cpus: float | None = Field(None, gt=0, description="most CPU cores, such as 1.5; default: no limit")
+    gpus: int = Field(0, ge=0, description="GPUs handed to the container")
+    stop_timeout: Seconds = Field(30.0, description="time between SIGTERM and SIGKILL")
+    log_max_size: Bytes = Field(10 << 20, description="size at which a log file is rotated")
+    log_max_files: int = Field(3, ge=1, description="log files kept per container")
 
     @field_validator("volumes")
     @classmethod
@@ -114,8 +133,10 @@ class Container(Section):
 
 
 class Slots(Section):
-    blue: Port = 8101
-    green: Port = 8102
+    """The two loopback ports between which traffic moves; each holds at most one release."""
+
+    blue: Port = Field(8101, description="port of the blue slot on 127.0.0.1")
+    green: Port = Field(8102, description="port of the green slot on 127.0.0.1")
 
     @model_validator(mode="after")
     def _differ(self) -> Slots:
@@ -128,15 +149,21 @@ class Slots(Section):
 
 
 class Proxy(Section):
-    kind: Literal["managed", "included"] = "managed"
-    switch: Literal["flags", "rewrite"] = "flags"
-    listen: Port = 8080
+    """nginx in front of the two slots."""
+
+    kind: Literal["managed", "included"] = Field(
+        "managed", description="managed: an nginx of its own; included: a file in an existing nginx's conf.d"
+    )
+    switch: Literal["flags", "rewrite"] = Field(
+        "flags", description="flags: one rename, no reload; rewrite: the upstream file is rewritten and nginx reloaded"
+    )
+    listen: Port = Field(8080, description="the public port")
     address: str = Field("0.0.0.0", description="address the public listener binds")
     admin: Port | None = Field(None, description="loopback port of the admin location; default: listen + 10000")
     include: str | None = Field(None, description="included/rewrite: the file in nginx's conf.d that this writes")
-    server_name: str = "_"
-    max_body: Bytes = 20 << 20
-    read_timeout: Seconds = 60.0
+    server_name: str = Field("_", description="nginx server_name; _ takes every host name")
+    max_body: Bytes = Field(20 << 20, description="largest request body")
+    read_timeout: Seconds = Field(60.0, description="longest silence of the service before nginx answers 504")
     stream_timeout: Seconds | None = Field(None, description="longest SSE or WebSocket stream; default: read_timeout")
     sticky: str = Field(
         "none", description="what keeps a client on one slot during a canary: none, address, header:NAME or cookie:NAME"
@@ -147,164 +174,95 @@ class Proxy(Section):
     def _sticky(cls, value: str) -> str:
         kind, _, name = value.partition(":")
         if value in ("none", "address") or (
-            kind in ("header", "cookie") and name.replace("-", "").replace("_", "").isalnum()
+            kind in ("header", "cookie") and name.isascii() and name.replace("-", "").replace("_", "").isalnum()
         ):
             return value
         raise ValueError("write none, address, header:NAME or cookie:NAME")
 
     @property
     def admin_port(self) -> int:
-        return (
-            self.admin
-            if self.admin is not None
-            else (self.listen + 10000 if self.listen <= 55535 else self.listen - 10000)
-        )
+        if self.admin is not None:
+            return self.admin
+        return self.listen + 10000 if self.listen <= 55535 else self.listen - 10000
 
     @model_validator(mode="after")
     def _include(self) -> Proxy:
         if (self.kind == "included" or self.switch == "rewrite") and not self.include:
             raise ValueError("kind: included and switch: rewrite need `include`, the file in nginx's conf.d to write")
+        if self.include is not None and not self.include.startswith("/"):
+            raise ValueError("include needs an absolute path, such as /etc/nginx/conf.d/translator.conf")
         return self
 
 
-class Health(Section):
-    path: str = "/health"
-    timeout: Seconds = 60.0
-    settle: Seconds = Field(2.0, description="how long it has to stay ready, and the same container")
-
-
-class WarmUp(Section):
-    requests: int = Field(20, ge=0, description="most requests sent; it ends earlier once latency settles")
-    request: Request | None = Field(None, description="default: the quality check's request, else GET the health path")
-
-
-class Request(Section):
-    """A request to the service. `{source}` in the JSON body or path is replaced by a case's source text."""
-
-    method: Literal["GET", "POST", "PUT"] = "POST"
-    path: str = "/"
-    json_: Any = Field(None, alias="json")
-    headers: dict[str, str] = Field(default_factory=dict)
-    timeout: Seconds = 30.0
-
-
-class Contract(Section):
-    openapi: str = "/openapi.json"
-    allow: tuple[str, ...] = Field((), description="breaking changes that are meant, as the check prints them")
-
-
-class Integration(Section):
-    suite: str = "tests/integration"
-    retries: int = Field(
-        3, ge=0, description="retries of the first connection only; a failed assertion is never retried"
-    )
-    timeout: Seconds = 600.0
-    args: tuple[str, ...] = ()
-
-
-class Metric(Section):
-    floor: float | None = None
-    ceiling: float | None = None
-    margin: float = Field(2.0, gt=0, description="how much worse than live, in points, still counts as not worse")
-
-
-class Quality(Section):
-    cases: str = Field(description="JSON Lines: source, reference, optional group and document")
-    request: Request
-    answer: str = Field(description="JMESPath expression that finds the answer in the response")
-    metrics: dict[Literal["bleu", "chrf", "ter"], Metric]
-    concurrency: int = Field(4, ge=1)
-    resamples: int = Field(1000, ge=100)
-    anchor: str | None = Field(None, description="a pinned release to compare with as well")
-    groups: bool = Field(True, description="judge every group by itself too")
-    min_group: int = Field(100, ge=2, description="a group with fewer cases is shown and not judged")
-    hold: int = Field(0, ge=0, description="show this many answers and wait for --approve")
-    worst: int = Field(5, ge=0)
-
-    @field_validator("metrics")
-    @classmethod
-    def _metrics(cls, value: dict[str, Metric]) -> dict[str, Metric]:
-        if not value:
-            raise ValueError("name at least one metric: bleu, chrf or ter")
-        for name, metric in value.items():
-            if name == "ter" and metric.floor is not None:
-                raise ValueError("ter is an error rate: it has a ceiling, not a floor")
-            if name != "ter" and metric.ceiling is not None:
-                raise ValueError(f"{name} is a score: it has a floor, not a ceiling")
-        return value
-
-
-class Latency(Section):
-    requests: int = Field(200, ge=20)
-    concurrency: int = Field(4, ge=1)
-    p95: Seconds | None = None
-    ratio: float | None = Field(
-        None, gt=1.0, description="how many times slower than live is too slow, at the same percentile"
-    )
-    request: Request | None = None
-
-
-class Checks(Section):
-    health: Health = Health()
-    warmup: WarmUp = WarmUp()
-    contract: Contract | None = None
-    integration: Integration | None = None
-    quality: Quality | None = None
-    latency: Latency | None = None
-
-
 class Observe(Section):
-    for_: Seconds = Field(1800.0, alias="for")
-    max_error_rate: Fraction = 0.01
-    p95: Seconds | None = None
-    min_requests: int = Field(200, ge=1)
+    """Watching the live slot after the switch; a breach switches back at once."""
+
+    for_: Seconds = Field(1800.0, alias="for", description="how long")
+    max_error_rate: Fraction = Field(0.01, description="share of 5xx answers and lost connections that is tolerated")
+    p95: Seconds | None = Field(None, description="95 of 100 requests are answered within this time")
+    min_requests: int = Field(200, ge=1, description="with fewer, requests of the benchmark set are sent as well")
 
 
 class Rollout(Section):
-    strategy: Literal["bluegreen"] = "bluegreen"
-    observe: Observe = Observe()
-    rollback_barrier: bool = False
+    """How traffic reaches a new release."""
+
+    strategy: Literal["bluegreen"] = Field("bluegreen", description="all traffic at once")
+    observe: Observe = Field(default_factory=Observe, description="watching after the switch")
+    rollback_barrier: bool = Field(
+        False, description="no automatic or bare rollback goes behind this release (after a migration, say)"
+    )
 
 
 class Hooks(Section):
-    before_start: str | None = None
-    before_switch: str | None = None
-    after_commit: str | None = None
-    timeout: Seconds = 600.0
+    """The user's own commands, run by the shell in the tagged tree."""
+
+    before_start: str | None = Field(None, description="before the candidate starts")
+    before_switch: str | None = Field(None, description="after every gate is green, before traffic moves")
+    after_commit: str | None = Field(None, description="once the release is good")
+    timeout: Seconds = Field(600.0, description="how long one hook may take")
 
 
 class Freeze(Section):
-    """A window in which `deploy` refuses (rollback never does): cron-like days and hours in the host's local time."""
+    """A window in which `deploy` refuses (rollback never does): days and hours in the host's local time."""
 
-    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = ()
-    from_: str = Field("00:00", alias="from", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
-    to: str = Field("24:00", pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$")
-    reason: str = ""
+    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = Field(
+        (), description="days of the week; none given: every day"
+    )
+    from_: str = Field(
+        "00:00", alias="from", pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="begin, such as 17:00 or 08:30"
+    )
+    to: str = Field("24:00", pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$", description="end, such as 18:30 or 24:00")
+    reason: str = Field("", description="shown to whoever is refused")
 
 
 class Manifest(Section):
-    service: str
-    environment: str | None = None
+    """What a service is, and how its releases reach traffic."""
+
+    service: str = Field(description="the service's name: lower-case letters, digits and dashes")
+    environment: str | None = Field(None, description="separates state, names and images, such as staging")
     image: str | None = Field(None, description="repository without a tag; default: the service's name")
-    title: str | None = None
-    description: str | None = None
-    licenses: str | None = None
+    title: str | None = Field(None, description="for people, in the image's labels")
+    description: str | None = Field(None, description="one sentence, in the image's labels")
+    licenses: str | None = Field(None, description="SPDX expression, in the image's labels")
     source: str | None = Field(None, description="URL of the repository; default: its origin remote")
-    labels: dict[str, str] = Field(default_factory=dict)
-    build: Build = Build()
-    registry: Registry = Registry()
-    engine: EngineSection = EngineSection()
-    container: Container
-    slots: Slots = Slots()
-    standby: Literal["warm", "cold"] = "warm"
-    drain: Seconds = 60.0
-    proxy: Proxy = Proxy()
-    checks: Checks = Checks()
-    rollout: Rollout = Rollout()
-    retain: int = Field(3, ge=1)
-    hooks: Hooks = Hooks()
-    freeze: tuple[Freeze, ...] = ()
-    notify: tuple[str, ...] = Field((), repr=False)
+    labels: dict[str, str] = Field(default_factory=dict, description="further labels of the image")
+    build: Build = Field(default_factory=Build, description="how the image is made")
+    registry: Registry = Field(default_factory=Registry, description="where the image is pushed")
+    engine: EngineSection = Field(default_factory=EngineSection, description="what runs the releases")
+    container: Container = Field(description="port, environment and limits of one instance")
+    slots: Slots = Field(default_factory=Slots, description="the two ports between which traffic moves")
+    standby: Literal["warm", "cold"] = Field(
+        "warm",
+        description="the previous release keeps running (warm), or is stopped where two models do not fit (cold)",
+    )
+    drain: Seconds = Field(60.0, description="how long requests in flight may go on after a switch")
+    proxy: Proxy = Field(default_factory=Proxy, description="nginx in front")
+    checks: Checks = Field(default_factory=Checks, description="the gates before traffic moves")
+    rollout: Rollout = Field(default_factory=Rollout, description="how traffic moves, and the watch after it")
+    retain: int = Field(3, ge=1, description="good releases kept before the live one")
+    hooks: Hooks = Field(default_factory=Hooks, description="commands of the user's own")
+    freeze: tuple[Freeze, ...] = Field((), description="windows in which `deploy` refuses")
+    notify: tuple[str, ...] = Field((), repr=False, description="apprise URLs; write ${NAME}, they hold tokens")
     _references: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @field_validator("service", "environment")
@@ -319,6 +277,14 @@ class Manifest(Section):
     def _image(cls, value: str | None) -> str | None:
         if value is not None and (":" in value.rpartition("/")[2] or "@" in value or value != value.lower()):
             raise ValueError("write a repository in lower case without tag or digest; tags are computed")
+        return value
+
+    @field_validator("labels")
+    @classmethod
+    def _labels(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if name.startswith(f"{naming.LABEL_PREFIX}."):
+                raise ValueError(f"{name!r} is one of the labels that this tool sets; choose another name")
         return value
 
     @property
@@ -339,6 +305,3 @@ class Manifest(Section):
     def repository(self) -> str:
         """Image repository; an environment's images are its own unless `image` says otherwise."""
         return self.image or self.scope
-
-
-WarmUp.model_rebuild()
