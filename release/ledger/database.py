@@ -43,8 +43,10 @@ class Database:
                 self._connection = self._look()
             else:
                 self._create_file()
-                self._connection = self._connect("rw")
+                self._connection = self._connect("mode=rw")
             try:
+                if not readonly:
+                    self._connection.execute("PRAGMA synchronous=FULL")
                 self._migrate(migrations)
             except BaseException:
                 self._connection.close()
@@ -86,16 +88,16 @@ class Database:
         finally:
             os.close(descriptor)
 
-    def _connect(self, mode: str) -> sqlite3.Connection:
+    def _connect(self, option: str) -> sqlite3.Connection:
+        """Touches no file yet; the first statement does."""
         connection = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?{mode if '=' in mode else f'mode={mode}'}",
+            f"{self.path.absolute().as_uri()}?{option}",
             uri=True,
             timeout=BUSY_SECONDS,
             isolation_level=None,
             check_same_thread=False,
         )
         connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA synchronous=FULL")
         return connection
 
     def _look(self) -> sqlite3.Connection:
@@ -104,8 +106,8 @@ class Database:
         if not self.path.exists():
             raise LedgerError(f"there is no ledger at {self.path}", hint="nothing was deployed from this state yet")
         first: sqlite3.Error | None = None
-        for mode, pragma in (("ro", ""), ("rw", "PRAGMA locking_mode=EXCLUSIVE"), ("immutable=1", "")):
-            connection = self._connect(mode)
+        for option, pragma in (("mode=ro", ""), ("mode=rw", "PRAGMA locking_mode=EXCLUSIVE"), ("immutable=1", "")):
+            connection = self._connect(option)
             try:
                 if pragma:
                     connection.execute(pragma)

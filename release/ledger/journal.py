@@ -14,25 +14,25 @@ class Journal:
         self.deployment_id = deployment_id
 
     def started(self, step: str, detail: str = "") -> StepRow:
-        return self._write(step, StepState.STARTED, detail)
+        return self.write(step, StepState.STARTED, detail)
 
     def done(self, step: str, detail: str = "", seconds: float | None = None) -> StepRow:
-        return self._write(step, StepState.DONE, detail, seconds)
+        return self.write(step, StepState.DONE, detail, seconds)
 
     def skipped(self, step: str, reason: str) -> StepRow:
-        return self._write(step, StepState.SKIPPED, reason)
+        return self.write(step, StepState.SKIPPED, reason)
 
     def failed(self, step: str, reason: str, seconds: float | None = None) -> StepRow:
-        return self._write(step, StepState.FAILED, reason, seconds)
+        return self.write(step, StepState.FAILED, reason, seconds)
 
     def undoing(self, step: str, detail: str = "") -> StepRow:
-        return self._write(step, StepState.UNDOING, detail)
+        return self.write(step, StepState.UNDOING, detail)
 
     def undone(self, step: str, detail: str = "", seconds: float | None = None) -> StepRow:
-        return self._write(step, StepState.UNDONE, detail, seconds)
+        return self.write(step, StepState.UNDONE, detail, seconds)
 
     def undo_failed(self, step: str, reason: str, seconds: float | None = None) -> StepRow:
-        return self._write(step, StepState.UNDO_FAILED, reason, seconds)
+        return self.write(step, StepState.UNDO_FAILED, reason, seconds)
 
     def rows(self) -> list[StepRow]:
         return self._ledger.steps(self.deployment_id)
@@ -41,5 +41,5 @@ class Journal:
         """Each step's latest state, in the order in which the steps began: what recovery starts from."""
         return {row.step: row.state for row in self.rows()}
 
-    def _write(self, step: str, state: StepState, detail: str, seconds: float | None = None) -> StepRow:
+    def write(self, step: str, state: StepState, detail: str, seconds: float | None = None) -> StepRow:
         return self._ledger.step(self.deployment_id, step, state, detail, seconds)

@@ -135,6 +135,24 @@ class Ledger:
             values = (at or self._clock(), name)
             _known(connection.execute("UPDATE releases SET last_live_at = ? WHERE name = ?", values).rowcount, name)
 
+    def set_digest(self, name: str, digest: str) -> None:
+        """The registry's digest, once it was pushed and read back."""
+        self._change_release(name, digest=digest)
+
+    def set_config(self, name: str, config: dict[str, Any], secrets: dict[str, str]) -> None:
+        """The configuration with which a release went live last: what a rollback to it starts it with."""
+        self._change_release(name, config=config, secrets=secrets)
+
+    def renew_image(self, name: str, image_id: str, size: int) -> None:
+        """A release whose image was pruned everywhere was built again from its commit: the new image is its image."""
+        self._change_release(name, image_id=image_id, size=size)
+
+    def _change_release(self, name: str, **values: Any) -> None:
+        names = ", ".join(f'"{column}" = ?' for column in values)
+        with self._database.transaction() as connection:
+            data = [rows.column(value) for value in values.values()]
+            _known(connection.execute(f"UPDATE releases SET {names} WHERE name = ?", (*data, name)).rowcount, name)
+
     # -- deployments -------------------------------------------------------------------------------------------
 
     def begin(self, deployment: DeploymentRow) -> None:
