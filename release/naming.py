@@ -8,11 +8,15 @@ from enum import StrEnum
 
 # The official SemVer 2.0.0 grammar (semver.org), with the `v` that tags carry, and without build metadata:
 # an image tag may not contain `+`.
-_NUMBER = r"(?:0|[1-9]\d*)"
-_IDENTIFIER = r"(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)"
-_TAG = re.compile(rf"^v({_NUMBER})\.({_NUMBER})\.({_NUMBER})(?:-({_IDENTIFIER}(?:\.{_IDENTIFIER})*))?$")
-_RELEASE = re.compile(r"^(v.+)-([0-9a-f]{7})$")
-_SERVICE = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?$")
+# Every pattern is matched whole: `$` would let a line end through, and `\d` digits of other scripts.
+_NUMBER = r"(?:0|[1-9][0-9]*)"
+_IDENTIFIER = r"(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
+_TAG = re.compile(rf"v({_NUMBER})\.({_NUMBER})\.({_NUMBER})(?:-({_IDENTIFIER}(?:\.{_IDENTIFIER})*))?")
+_RELEASE = re.compile(r"(v.+)-([0-9a-f]{7})")
+_SERVICE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?")
+_SCOPE = re.compile(r"[a-z0-9][a-z0-9-]*")
+_PLAIN = "abcdefghijklmnopqrstuvwxyz0123456789"
+_LONGEST_TAG = 100  # with a dash and seven digits of the commit it stays below the 128 of an image tag
 
 LABEL_PREFIX = "release"
 LABEL_SCOPE = "release.scope"  # on every image, layer and container of ours: the one label that says whose it is
@@ -75,8 +79,8 @@ class ReleaseName:
 
 def parse_tag(text: str) -> Version | None:
     """The version that a tag `vX.Y.Z[-pre]` names, or None where the text is no such tag."""
-    match = _TAG.match(text)
-    if match is None or len(text) > 100:
+    match = _TAG.fullmatch(text)
+    if match is None or len(text) > _LONGEST_TAG:
         return None
     major, minor, patch, pre = match.groups()
     return Version(int(major), int(minor), int(patch), pre or "")
@@ -84,19 +88,22 @@ def parse_tag(text: str) -> Version | None:
 
 def parse_release(text: str) -> ReleaseName | None:
     """`v1.2.0-rc.1-abc1234` → tag `v1.2.0-rc.1`, commit `abc1234`; None where it is no full release name."""
-    match = _RELEASE.match(text)
+    match = _RELEASE.fullmatch(text)
     if match is None or parse_tag(match[1]) is None:
         return None
     return ReleaseName(match[1], match[2])
 
 
 def snapshot_tag(base: Version, digest: str) -> str:
-    """Tag of an uncommitted working tree: `v1.2.0-snapshot.<12 hex of its content>`."""
-    return f"v{base.major}.{base.minor}.{base.patch}-snapshot.{'h' + digest[:11]}"
+    """Tag of an uncommitted working tree: `v1.2.0-snapshot.h<11 hex of its content>`.
+
+    The `h` keeps it a SemVer identifier: one of digits only may not begin with a zero.
+    """
+    return f"v{base.major}.{base.minor}.{base.patch}-snapshot.h{digest[:11]}"
 
 
 def valid_service(name: str) -> bool:
-    return _SERVICE.match(name) is not None
+    return _SERVICE.fullmatch(name) is not None
 
 
 def scope(service: str, environment: str | None) -> str:
@@ -110,5 +117,11 @@ def container_name(scope_name: str, slot: Slot, release: ReleaseName | str, depl
 
 
 def nginx_identifier(scope_name: str) -> str:
-    """An nginx variable name: `my-app` is none. Distinct scopes stay distinct (`-` becomes `_`, `_` is doubled)."""
-    return "r_" + scope_name.replace("_", "__").replace("-", "_").replace(".", "_dot_")
+    """An nginx variable name: `my-app` is none. Distinct scopes stay distinct, though nginx ignores case.
+
+    A scope has letters, digits and dashes, and begins with no dash; a dash becomes `_`. Any other text begins with a
+    second `_` and has its remaining characters as `_<hex>_`.
+    """
+    if _SCOPE.fullmatch(scope_name):
+        return "r_" + scope_name.replace("-", "_")
+    return "r__" + "".join(c if c in _PLAIN else f"_{ord(c):x}_" for c in scope_name)

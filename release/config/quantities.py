@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-_DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d)$")
-_SIZE = re.compile(r"^(\d+(?:\.\d+)?)([bkmgt]?)b?$", re.IGNORECASE)
+_AMOUNT = r"([0-9]{1,15}(?:\.[0-9]+)?)\s*"
+_DURATION = re.compile(rf"{_AMOUNT}(ms|s|m|h|d)")
+_SIZE = re.compile(rf"{_AMOUNT}(?:([kmgt])i?)?b?", re.IGNORECASE | re.ASCII)
+_LONGEST = 1e9  # seconds, some thirty years; what is longer, or no number, is a mistake
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_BYTES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def seconds(value: Any) -> float:
     """`800ms` → 0.8; a bare number is seconds. Raises ValueError naming the accepted forms."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LONGEST:
         return float(value)
-    match = _DURATION.match(value.strip()) if isinstance(value, str) else None
-    if match is None:
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    length = float(match[1]) * _SECONDS[match[2]] if match is not None else _LONGEST
+    if length >= _LONGEST:
         raise ValueError(f"{value!r} is no duration; write a number and ms, s, m, h or d, such as 30s or 1.5m")
-    return float(match[1]) * _SECONDS[match[2]]
+    return length
 
 
 def size(value: Any) -> int:
     """`2g` → 2147483648 (powers of 1024); a bare number is bytes."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    match = _SIZE.match(value.strip()) if isinstance(value, str) else None
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f"{value!r} is no size; write a number and k, m, g or t, such as 512m or 2g")
-    return int(float(match[1]) * _BYTES[match[2].lower()])
+    return int(float(match[1]) * _BYTES[(match[2] or "").lower()])
 
 
 def ratio(value: Any) -> float:
@@ -46,12 +50,12 @@ def ratio(value: Any) -> float:
 
 
 def show_seconds(value: float) -> str:
-    """The shortest exact spelling: 0.8 → `800ms`, 1800 → `30m`."""
-    for unit in ("d", "h", "m", "s", "ms"):
-        number = value / _SECONDS[unit]
-        if number >= 1 and abs(number - round(number)) < 1e-9:
-            return f"{round(number)}{unit}"
-    return "0s" if value == 0 else f"{value * 1000:g}ms"
+    """A short spelling that reads back as exactly this value: 0.8 → `800ms`, 1800 → `30m`."""
+    for unit, length in reversed(_SECONDS.items()):
+        text = f"{round(value / length)}{unit}"
+        if value >= length and seconds(text) == value:
+            return text
+    return "0s" if value == 0 else f"{Decimal(repr(value)):f}s"
 
 
 def show_size(value: int) -> str:

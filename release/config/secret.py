@@ -10,7 +10,7 @@ from pathlib import Path
 
 from release.errors import ManifestError
 
-_SOURCE = re.compile(r"^(file|env):(.+)$")
+_SOURCE = re.compile(r"(file|env):(.+)")
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,7 +35,7 @@ class Secret:
 
 def check_source(source: str) -> str:
     """Returns `source` if it is `file:PATH` or `env:NAME`; raises ValueError otherwise."""
-    match = _SOURCE.match(source)
+    match = _SOURCE.fullmatch(source)
     if match is None:
         raise ValueError("write file:/absolute/path or env:NAME; a secret's value never stands in the manifest")
     if match[1] == "file" and not match[2].startswith("/"):
