@@ -162,6 +162,9 @@ class Proxy(Section):
     admin: Port | None = Field(None, description="loopback port of the admin location; default: listen + 10000")
     include: str | None = Field(None, description="included/rewrite: the file in nginx's conf.d that this writes")
     server_name: str = Field("_", description="nginx server_name; _ takes every host name")
+    command: tuple[str, ...] = Field(
+        ("nginx",), min_length=1, description="how nginx is called; add -c FILE for one with a configuration elsewhere"
+    )
     max_body: Bytes = Field(20 << 20, description="largest request body")
     read_timeout: Seconds = Field(60.0, description="longest silence of the service before nginx answers 504")
     stream_timeout: Seconds | None = Field(None, description="longest SSE or WebSocket stream; default: read_timeout")

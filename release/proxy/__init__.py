@@ -1,1 +1,15 @@
-"""The proxy: nginx as rendered, installed and verified, and the flag files that move traffic."""
+"""nginx in front of the two slots: installed, verified, and traffic moved in it. No container is known here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from release.config.model import Manifest
+from release.proxy.base import Proxy
+
+
+def open(manifest: Manifest, state: Path) -> Proxy:
+    """The proxy that the manifest asks for; nothing is touched until one of its methods is called."""
+    from release.proxy.nginx import ManagedNginx
+
+    return ManagedNginx(manifest, state)

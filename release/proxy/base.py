@@ -56,6 +56,9 @@ class TrafficSwitch(Protocol):
     def restore(self, traffic: Traffic) -> Switched:
         """As `set`, for a way back: must work from what is on disk already where at all possible."""
 
+    def clear(self) -> None:
+        """Nothing serves any more: every request is answered 503. The way back of the first deployment ever."""
+
     def forget(self, keep: Sequence[str]) -> None:
         """Removes prepared material of all owners but those in `keep` and the one that serves."""
 

@@ -1,0 +1,169 @@
+"""nginx's configuration as text: manifest and paths in, text out. Nothing is read, written or started here."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import math
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from release import naming
+from release.config.model import Manifest
+from release.errors import ProxyError
+from release.proxy.shares import BUCKETS
+
+TEMPLATES = Path(__file__).parent / "templates"
+_CONFIG = "@config@"
+_PLAIN_PATH = re.compile(r"^/[A-Za-z0-9 ._/@+,~=:-]*$")  # nginx has no way to quote `$` in a path
+
+_SERVER_NAME = re.compile(r"^[A-Za-z0-9.*_-]+(?: [A-Za-z0-9.*_-]+)*$")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the nginx of one state directory keeps its things, and as whom it runs.
+
+    `salt` goes into the hash that deals clients to buckets; `user` is None where nginx cannot change its user.
+    """
+
+    state: Path
+    salt: str
+    user: str | None = None
+    workers: int = 4
+
+    def __post_init__(self) -> None:
+        if not _PLAIN_PATH.match(str(self.state)):
+            raise ProxyError(
+                f"nginx cannot take the state directory {str(self.state)!r}",
+                hint="choose an absolute path of letters, digits, spaces and ._/@+,~=:- with --state",
+            )
+
+    @property
+    def traffic(self) -> Path:
+        return self.state / "traffic"
+
+    @property
+    def directory(self) -> Path:
+        return self.state / "nginx"
+
+    @property
+    def logs(self) -> Path:
+        return self.directory / "logs"
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """`config` is the hash that the live configuration answers with; it covers all of `text` but itself."""
+
+    text: str
+    config: str
+
+
+def managed(manifest: Manifest, layout: Layout) -> Rendered:
+    """A whole nginx.conf."""
+    proxy = manifest.proxy
+    longest = max(proxy.read_timeout, proxy.stream_timeout or 0.0)
+    text = _fill(
+        "managed.conf.j2",
+        scope=manifest.scope,
+        layout=layout,
+        shutdown_timeout=f"{math.ceil(longest) + 10}s",
+        service=_indent(_service(manifest, layout)),
+    )
+    return _signed(text)
+
+
+def included(manifest: Manifest, layout: Layout) -> Rendered:
+    """A file for the http block of another nginx."""
+    return _signed(_fill("included.conf.j2", scope=manifest.scope, service=_service(manifest, layout)))
+
+
+def listen(address: str, port: int) -> str:
+    """The address of a `listen` directive; IPv6 addresses get their brackets. Raises ProxyError for a host name."""
+    try:
+        ipaddress.ip_address(address)
+    except ValueError as error:
+        raise ProxyError(
+            f"proxy.address {address!r} is no IP address", hint="write one of this host's, or 0.0.0.0 for all of them"
+        ) from error
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+@dataclass(frozen=True)
+class Key:
+    """The `map` that finds a client's sticky key; one without a key gets the request's own id instead."""
+
+    source: str
+    entries: str
+
+
+def sticky_key(sticky: str, variable: str) -> Key:
+    """`header:X-User` → the map's source `$http_x_user`; `variable` is a free variable name for a cookie's value."""
+    kind, _, name = sticky.partition(":")
+    if kind == "none":
+        return Key('""', "default $request_id;")
+    if kind == "cookie":  # `$cookie_NAME` cannot take a dash in the name
+        return Key("$http_cookie", f'"~(?:^|;) ?{name}=(?<{variable}>[^;]+)" ${variable}; default $request_id;')
+    source = "$remote_addr" if kind == "address" else "$http_" + name.lower().replace("-", "_")
+    return Key(source, f'default {source}; "" $request_id;')
+
+
+def _service(manifest: Manifest, layout: Layout) -> str:
+    proxy = manifest.proxy
+    if not _SERVER_NAME.match(proxy.server_name):
+        raise ProxyError(
+            f"proxy.server_name {proxy.server_name!r} is no list of host names", hint="write names with spaces between"
+        )
+    identifier = naming.nginx_identifier(manifest.scope)
+    return _fill(
+        "service.conf.j2",
+        id=identifier,
+        scope=manifest.scope,
+        layout=layout,
+        config=_CONFIG,
+        slots={str(slot): manifest.slots.port(slot) for slot in naming.Slot},
+        public=listen(proxy.address, proxy.listen),
+        admin=proxy.admin_port,
+        server_name=proxy.server_name,
+        sticky=proxy.sticky,
+        key=sticky_key(proxy.sticky, f"{identifier}_cookie"),
+        buckets=[range(start, start + 20) for start in range(0, BUCKETS, 20)],
+        max_body=proxy.max_body,
+        read_timeout=_milliseconds(max(proxy.read_timeout, proxy.stream_timeout or 0.0)),
+    )
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{max(1, round(seconds * 1000))}ms"
+
+
+def config_of(text: str) -> str:
+    """The hash in a rendered text, whatever manifest it was rendered from; empty where there is none."""
+    found = re.search(r'"config":"([0-9a-f]{16})"', text)
+    return found[1] if found else ""
+
+
+def _signed(text: str) -> Rendered:
+    config = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Rendered(text.replace(_CONFIG, config), config)
+
+
+def _indent(text: str) -> str:
+    return "\n".join(f"    {line}" if line.strip() else "" for line in text.splitlines())
+
+
+def _fill(template: str, **values: Any) -> str:
+    return str(_environment().get_template(template).render(**values)).rstrip() + "\n"
+
+
+@cache
+def _environment() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True
+    )
