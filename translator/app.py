@@ -37,6 +37,17 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
+class Page(StaticFiles):
+    """The page's files: nothing from elsewhere may run in it, and a browser asks again after a release."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """The file, with the two headers."""
+        response = super().file_response(*args, **kwargs)
+        response.headers["Content-Security-Policy"] = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
 class Service:
     """The model's way from loading to ready, and the worker that feeds it."""
 
@@ -93,9 +104,7 @@ class Service:
         self.metrics.tokens.labels("target").inc(translated.target_tokens)
         self.metrics.sentences.inc(len(translated.lines))
         lines = iter(translated.lines)
-        return [
-            layout.fill([next(lines) for _ in part]) for layout, part in zip(layouts, sentences, strict=True)
-        ]
+        return [layout.fill([next(lines) for _ in part]) for layout, part in zip(layouts, sentences, strict=True)]
 
 
 def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None) -> FastAPI:
@@ -151,7 +160,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
         service.metrics.waiting.set(service.worker.waiting if service.worker else 0)
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
-    app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+    app.mount("/", Page(directory=PAGE, html=True), name="page")
     return app
 
 

@@ -47,7 +47,9 @@ def shuffled(weights: dict[str, torch.Tensor], seed: int) -> dict[str, torch.Ten
 def write_damaged(model: Path, out: Path, weights: dict[str, torch.Tensor]) -> None:
     """A copy of `model` with other weights."""
     shutil.copytree(model, out, dirs_exist_ok=True, symlinks=True)
+    (out / "model.safetensors").unlink()  # never write into a file that a running service may have mapped
     save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
+    (out / "model.safetensors").chmod(0o644)
 
 
 def noise_for(model: Path, points: float, cases_file: Path, seed: int, limit: int) -> float:

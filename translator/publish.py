@@ -35,6 +35,7 @@ def convert(checkpoint: Path, out: Path, beams: int) -> dict[str, Any]:
 
     half = {name: tensor.half().contiguous() for name, tensor in load_file(checkpoint / "model.safetensors").items()}
     save_file(half, out / "model.safetensors", metadata={"format": "pt"})
+    (out / "model.safetensors").chmod(0o644)  # it is made for its owner alone, the service runs as someone else
     config["dtype"] = "float16"
     write_json(out / "config.json", config)
     generation = {
