@@ -1,0 +1,1 @@
+"""Experiments: assignment and statistics of A/B comparisons live here."""
