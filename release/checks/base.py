@@ -12,11 +12,16 @@ from release.verdict import Verdict
 
 @dataclass(frozen=True)
 class Target:
-    """A running release: where it answers, and what it is. Digests key the answers that may be kept."""
+    """A running release: where it answers, and what it is. Digests key the answers that may be kept.
+
+    `weights` is a digest of whatever shapes its answers beside the image (configuration, mounted weights); "" where
+    there is nothing of the kind.
+    """
 
     url: str  # http://127.0.0.1:8101, no trailing slash
     release: str
     image_id: str = ""
+    weights: str = ""
 
 
 @dataclass(frozen=True)
