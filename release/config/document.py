@@ -25,6 +25,7 @@ _CONSTANTS = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _KNOWN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")}
 _MOST_NODES = 20_000  # anchors can multiply a short text into a long one
+_DEEPEST = 50
 _STRING = "tag:yaml.org,2002:str"
 
 
@@ -102,9 +103,12 @@ def _syntax(error: yaml.YAMLError, text: str, place: str) -> ManifestError:
     lines = text.splitlines()
     if mark is None or mark.line >= len(lines) + 1:
         return ManifestError(f"{place}: {problem}", hint="save it as UTF-8 text without control characters")
-    number = min(mark.line, len(lines) - 1) if lines else 0
+    number, column = mark.line, mark.column
+    if number >= len(lines):  # the end of the text: point behind its last character
+        number = max(len(lines) - 1, 0)
+        column = len(lines[number]) if lines else 0
     line = lines[number].replace("\t", "→") if lines else ""
-    pointer = " " * min(mark.column, len(line)) + "^"
+    pointer = " " * min(column, len(line)) + "^"
     hint = "compare quotes, brackets and indentation on this line and the one above"
     if "\t" in (lines[number] if lines else ""):
         hint = "YAML is indented with spaces, never with tabs"
@@ -113,7 +117,7 @@ def _syntax(error: yaml.YAMLError, text: str, place: str) -> ManifestError:
     elif "mapping values" in problem:
         hint = "a text that holds `: ` needs quotes; otherwise the indentation is off"
     snippet = f"  {number + 1:>4} | {line}\n       | {pointer}"
-    return ManifestError(f"{place}, line {number + 1}, column {mark.column + 1}: {problem}\n{snippet}", hint=hint)
+    return ManifestError(f"{place}, line {number + 1}, column {column + 1}: {problem}\n{snippet}", hint=hint)
 
 
 class _Reader:
@@ -125,6 +129,8 @@ class _Reader:
 
     def build(self, node: yaml.Node, path: KeyPath, above: tuple[int, ...]) -> Any:
         self.nodes += 1
+        if len(above) > _DEEPEST:
+            raise ManifestError(f"{self.place} is nested too deeply", hint="a manifest needs five levels at most")
         if id(node) in above or self.nodes > _MOST_NODES:
             raise ManifestError(f"{self.place} holds an anchor that repeats itself or too much", hint="write it out")
         if isinstance(node, yaml.ScalarNode):

@@ -166,7 +166,7 @@ def _text(document: Document, path: KeyPath, value: Any, annotation: Any) -> Any
     written = mark.text if mark is not None else None
     if written is None:
         return value
-    if isinstance(value, bool):
+    if isinstance(value, bool) and mark is not None and mark.reference is None:
         problem = f"is the boolean {written}, and text is expected; quote it: {path[-1]}: '{written}'"
         document.complaints.append(Complaint(path, problem, document.origin(path)))
         return written
