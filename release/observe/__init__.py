@@ -1,1 +1,1 @@
-"""Observation: the access log and the engine watched after a switch, and judged. Samples in, decisions out; it moves nothing."""
+"""Observation: what the log and the engine say after a switch, judged. Samples in, decisions out; it moves nothing."""

@@ -5,18 +5,23 @@ The log's bytes may be no UTF-8 (nginx copies what clients send), its last line 
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+
+_PACKED = (".gz", ".bz2", ".xz", ".zst")
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One request through the proxy. Times in seconds; `time` (Unix) is its end, when nginx wrote the line.
 
-    `slot` is empty where it was sent to none. `upstream_status` is the last answer of a slot, None where none answered.
+    `slot` is `none` or empty where it was sent to none. `upstream_status` is the last answer of a slot, None where none
+    answered.
     """
 
     time: float
@@ -55,54 +60,65 @@ class AccessLog:
         self.unreadable = 0
 
     def end(self) -> Cursor | None:
-        """The place after what is there now; None where there is no log yet, which reads from its start."""
-        try:
-            status = self.path.stat()
-        except FileNotFoundError:
-            return None
-        return Cursor(status.st_ino, status.st_size)
+        """The place after what is there now; None where there is nothing yet."""
+        with self._files() as files:
+            if not files:
+                return None
+            status = os.fstat(files[-1].fileno())
+            return Cursor(status.st_ino, status.st_size)
 
     def since(self, cursor: Cursor | None) -> tuple[list[Sample], Cursor | None]:
-        """The whole lines written since `cursor` (None: since the log's start), and the cursor for the next call.
+        """The whole lines written since `cursor` (None: all there are), and the cursor for the next call.
 
         After a rotation the rest of the old file comes first. Where that is gone, what it held last is lost.
         """
         samples: list[Sample] = []
-        for path in self._unread(cursor):
-            try:
-                with path.open("rb") as file:
-                    cursor = self._read_on(file, cursor, samples)
-            except FileNotFoundError:  # rotated between listing and opening: the next call finds it
-                break
+        with self._files() as files:
+            inodes = [os.fstat(file.fileno()).st_ino for file in files]
+            first = 0
+            if cursor is not None:
+                first = inodes.index(cursor.inode) if cursor.inode in inodes else len(files) - 1
+            for file in files[max(0, first) :]:
+                cursor = self._read_on(file, cursor, samples)
         return samples, cursor
 
     def window(self, start: float, end: float) -> list[Sample]:
         """Every request that began at or after `start` and ended by `end` (Unix seconds), in the log's order."""
         found: list[Sample] = []
-        for path in self._elders(written_after=start):
-            with path.open("rb") as file:
+        with self._files() as files:
+            for file in files:
+                if os.fstat(file.fileno()).st_mtime < start:
+                    continue
                 lines = (line for line in file if line.endswith(b"\n"))
-                found += [s for s in self._parsed(lines) if s.began >= start and s.time <= end]
+                found += [sample for sample in self._parsed(lines) if sample.began >= start and sample.time <= end]
         return found
 
-    def _unread(self, cursor: Cursor | None) -> list[Path]:
-        """The files to read from, oldest first: the cursor's own, and those after it."""
-        if cursor is None:
-            return [self.path]
-        files = self._elders()
-        inodes = [path.stat().st_ino for path in files]
-        return files[inodes.index(cursor.inode) :] if cursor.inode in inodes else [self.path]
+    @contextlib.contextmanager
+    def _files(self) -> Iterator[list[BinaryIO]]:
+        """The log and its rotated forms, open, the current one last. Listed again where a rotation came between."""
+        with contextlib.ExitStack() as stack:
+            while True:
+                files: list[BinaryIO] = []
+                with contextlib.suppress(FileNotFoundError):
+                    for path in self._listed():
+                        files.append(stack.enter_context(path.open("rb")))
+                    if [os.fstat(file.fileno()).st_ino for file in files] == list(self._listed().values()):
+                        break
+                stack.close()
+            yield files
 
-    def _elders(self, written_after: float = 0.0) -> list[Path]:
-        """The log and its rotated forms, oldest first; the current one is last whatever its time says."""
-        rotated = [p for p in self.path.parent.glob(f"{self.path.name}?*") if p.suffix not in (".gz", ".zst", ".bz2")]
-        known = [(path.stat().st_mtime, path) for path in rotated]
-        files = [path for written, path in sorted(known) if written >= written_after]
-        return [*files, self.path] if self.path.exists() else files
+    def _listed(self) -> dict[Path, int]:
+        """Paths and inodes, oldest first by when they were last written; the current log is last whatever its time."""
+        found: list[tuple[bool, float, Path, int]] = []
+        for path in self.path.parent.glob(f"{self.path.name}*"):
+            if path.suffix in _PACKED:
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                status = path.stat()
+                found.append((path == self.path, status.st_mtime, path, status.st_ino))
+        return {path: inode for _, _, path, inode in sorted(found)}
 
     def _read_on(self, file: BinaryIO, cursor: Cursor | None, into: list[Sample]) -> Cursor:
-        import os
-
         status = os.fstat(file.fileno())
         offset = cursor.offset if cursor is not None and cursor.inode == status.st_ino else 0
         if offset > status.st_size:  # truncated in place
@@ -110,7 +126,7 @@ class AccessLog:
         file.seek(offset)
         data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
-        into += self._parsed(iter(whole.splitlines()))
+        into += self._parsed(iter(whole.split(b"\n")))
         return Cursor(status.st_ino, offset + len(whole))
 
     def _parsed(self, lines: Iterator[bytes]) -> Iterator[Sample]:
