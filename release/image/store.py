@@ -61,7 +61,10 @@ class ImageStore(Protocol):
         """Removes exactly this image; absent is fine. Raises EngineError where it is in use."""
 
     def leftovers(self, scope: str) -> list[str]:
-        """Ids of untagged build leftovers that carry this scope's labels."""
+        """Ids of untagged build leftovers (layers, stages, lost build containers) that carry this scope's labels."""
+
+    def discard(self, leftover: str) -> None:
+        """Removes one of `leftovers` and what only it stood on; one that is gone, or stood upon by now, is fine."""
 
 
 class RegistryClient(Protocol):

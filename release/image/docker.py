@@ -1,0 +1,102 @@
+"""The images of a Docker Engine. Ours are those that carry our labels; nothing else is ever touched."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from release import naming
+from release.daemon import Daemon, labels_filter, status
+from release.errors import BuildFailed, EngineError
+from release.image import labels
+from release.image.builder import Builder
+from release.image.layers import Layers
+from release.image.store import BuildRequest, Image, Progress
+from release.naming import ReleaseName
+
+
+class DockerImages:
+    """ImageStore over the Docker SDK; see release/image/store.py for what each method promises."""
+
+    def __init__(self, host: str | None = None) -> None:
+        self._daemon = Daemon(host)
+        self._layers = Layers(self._daemon)
+
+    def find(self, repository: str, release: ReleaseName) -> Image | None:
+        return self._inspect(f"{repository}:{release}")
+
+    def get(self, image_id: str) -> Image | None:
+        return self._inspect(image_id)
+
+    def all(self, scope: str) -> list[Image]:
+        wanted = {naming.LABEL_SCOPE: scope, naming.LABEL_ROLE: labels.ROLE_IMAGE}
+        with self._errors("list images"):
+            rows = self._daemon.api.images(filters=labels_filter(wanted))
+        return [_from_list(row) for row in rows]
+
+    def build(self, request: BuildRequest, progress: Progress) -> Image:
+        reference = f"{request.repository}:{request.release}"
+        built = self.get(Builder(self._daemon).build(request, reference, progress))
+        if built is None:
+            raise BuildFailed(f"{reference} was built and is gone", hint="is something else removing images here?")
+        return built
+
+    def remove(self, image: Image) -> None:
+        # By its tag where it has one, so that a second tag that somebody else gave it keeps the image.
+        held = self._inspect(image.reference) if image.reference else None
+        parent = self._layers.parent(image.id)
+        self._layers.remove(image.reference if held is not None and held.id == image.id else image.id)
+        if self.get(image.id) is None:
+            self._layers.drop(parent)
+
+    def leftovers(self, scope: str) -> list[str]:
+        return self._layers.heads(scope) + self._layers.containers(scope)
+
+    def discard(self, leftover: str) -> None:
+        if leftover.startswith("sha256:"):
+            self._layers.drop(leftover)
+        else:
+            self._layers.remove_container(leftover)
+
+    def tag(self, image_id: str, repository: str, release: str) -> None:
+        with self._errors(f"tag image {image_id[7:19]} as {repository}:{release}"):
+            self._daemon.api.tag(image_id, repository, release)
+
+    def _inspect(self, reference: str) -> Image | None:
+        try:
+            with self._errors(f"inspect image {reference}"):
+                found: dict[str, Any] = self._daemon.api.inspect_image(reference)  # type: ignore[no-untyped-call]
+            return _from_inspect(found, reference)
+        except EngineError as error:
+            if status(error) == 404:
+                return None
+            raise
+
+    def _errors(self, doing: str) -> contextlib.AbstractContextManager[None]:
+        return self._daemon.errors(doing)
+
+
+def _from_inspect(row: Mapping[str, Any], asked: str) -> Image:
+    found: dict[str, str] = (row.get("Config") or {}).get("Labels") or {}
+    return _image(row, found, asked)
+
+
+def _from_list(row: Mapping[str, Any]) -> Image:
+    return _image(row, row.get("Labels") or {}, "")
+
+
+def _image(row: Mapping[str, Any], found: Mapping[str, str], asked: str) -> Image:
+    tags = [tag for tag in row.get("RepoTags") or [] if tag != "<none>:<none>"]
+    own = [tag for tag in tags if tag.endswith(f":{found.get(naming.LABEL_RELEASE, '')}")]
+    reference = asked if asked in tags else (own or tags or [""])[0]
+    repository = reference.rpartition(":")[0]
+    digests = [d for d in row.get("RepoDigests") or [] if d.partition("@")[0] == repository]
+    return Image(
+        id=row["Id"],
+        reference=reference,
+        labels=dict(found),
+        digest=digests[0].partition("@")[2] if digests else None,
+        created=found.get(labels.CREATED, ""),
+        size=int(row.get("Size", 0)),
+    )
