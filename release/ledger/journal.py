@@ -41,5 +41,5 @@ class Journal:
         """Each step's latest state, in the order in which the steps began: what recovery starts from."""
         return {row.step: row.state for row in self.rows()}
 
-    def write(self, step: str, state: StepState, detail: str, seconds: float | None = None) -> StepRow:
+    def write(self, step: str, state: StepState, detail: str = "", seconds: float | None = None) -> StepRow:
         return self._ledger.step(self.deployment_id, step, state, detail, seconds)

@@ -25,11 +25,14 @@ class DeploymentState(StrEnum):
     FAILED = "failed"  # an error of engine, build, registry …
     UNDONE = "undone"  # after an interruption
     SUPERSEDED = "superseded"
+    TRIED = "tried"  # an image was built or gates were asked, and nothing went live
 
 
 class Kind(StrEnum):
     DEPLOY = "deploy"
     ROLLBACK = "rollback"
+    BUILD = "build"
+    CHECK = "check"
 
 
 class StepState(StrEnum):

@@ -16,7 +16,7 @@ from release.pipeline.step import Skip, Step
 class Journal(Protocol):
     """The durable record of steps; `write` returns once the row survives a power cut."""
 
-    def write(self, step: str, state: StepState, detail: str = "", seconds: float | None = None) -> None: ...
+    def write(self, step: str, state: StepState, detail: str = "", seconds: float | None = None) -> object: ...
 
 
 class Runner:
@@ -98,7 +98,7 @@ class Runner:
         self._report(StepEnded(step.name, state, detail, seconds))
 
     def _journal_quietly(self, step: str, state: StepState, detail: str = "", seconds: float | None = None) -> None:
-        """Undoing goes on where the journal cannot be written (a full disk): the effect matters more than its record."""
+        """Undoing goes on where the journal cannot be written (a full disk): the effect matters more."""
         try:
             self._journal.write(step, state, detail, seconds)
         except ReleaseError as error:

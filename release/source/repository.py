@@ -93,6 +93,15 @@ class Source:
         tree.settle(into, float(self._git("log", "-1", "--format=%ct", commit)))
         tree.refuse_pointers(into)
 
+    def read(self, commit: str, path: str) -> str | None:
+        """The text of a file as `commit` holds it; None where it holds none. Raises SourceError where it is no text."""
+        try:
+            return self._git("show", f"{commit}:{path}")
+        except SourceError as error:
+            if error.context.get("status") == 128 and not self._git("ls-tree", "--full-tree", commit, "--", path):
+                return None
+            raise
+
     def snapshot(self, into: Path) -> Resolved:
         """Copies the working tree into `into`: tracked files as they are now and new ones that git does not ignore.
         The release is named after the newest tag behind HEAD and the digest of the content."""

@@ -1,0 +1,166 @@
+"""Deploy: from a tag to live traffic, or back to exactly what was before."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from release.errors import Interrupted, Refused, ReleaseError, Superseded
+from release.ledger.journal import Journal
+from release.ledger.records import DeploymentRow, DeploymentState, Kind, Standing
+from release.ledger.store import utc_now
+from release.naming import Slot
+from release.operations.settle import settle
+from release.pipeline.events import Began, Ended, Said
+from release.pipeline.runner import Runner
+from release.rollout import bluegreen, identity
+from release.rollout.deployment import Deployment
+from release.rollout.hands import Hands, Plan
+
+
+@dataclass(frozen=True)
+class Result:
+    """How an operation ended. `data` is JSON-serialisable."""
+
+    exit_code: int
+    outcome: str
+    text: str
+    deployment: str | None = None
+    release: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the person asked for beyond the tag. `accepted` maps a check to the reason why no data is good enough."""
+
+    accepted: Mapping[str, str] = field(default_factory=dict)
+    again: bool = False  # deploy even where exactly this release is live
+    execute: bluegreen.Execute = lambda command, directory, timeout: ""
+
+
+def deploy(hands: Hands, plan: Plan, wishes: Wishes, hold_lock: Callable[[str], Any]) -> Result:
+    """Runs the whole pipeline. Raises the ReleaseError that ended it, with everything undone and recorded.
+
+    `hold_lock(deployment_id)` is a context manager around the deployment lock; it raises Locked.
+    """
+    began = time.monotonic()
+    deployment_id = identity.deployment_id()
+    with hold_lock(deployment_id), hands.interruption.handling():
+        settle(hands)
+        row = _row(hands, plan, deployment_id)
+        if row.previous_release == str(plan.release) and not wishes.again:
+            text = f"{plan.release} is live already; nothing to do (--again deploys it once more)"
+            hands.report(Said(text))
+            return Result(0, "live", text, None, str(plan.release))
+        hands.ledger.begin(row)
+        deployment = Deployment(hands, row)
+        remember_previous(deployment)
+        return _run(deployment, plan, wishes, began)
+
+
+def _run(deployment: Deployment, plan: Plan, wishes: Wishes, began: float) -> Result:
+    hands = deployment.hands
+    steps = bluegreen.steps(deployment, plan, wishes.accepted, wishes.execute)
+    after = bluegreen.steps_after(deployment, wishes.execute)
+    names = tuple(step.name for step in (*steps, *after))
+    hands.report(Began(deployment.id, f"deploy {plan.release} to {hands.manifest.scope}", names))
+    runner = Runner(Journal(hands.ledger, deployment.id), hands.report, hands.interruption, deployment.check_epoch)
+    try:
+        runner.run(steps)
+    except BaseException as error:
+        raise _ended(deployment, error, began) from None if isinstance(error, ReleaseError) else error
+    runner.finish(after)
+    return _committed(deployment, began)
+
+
+def _committed(deployment: Deployment, began: float) -> Result:
+    hands, seconds = deployment.hands, time.monotonic() - began
+    unobserved = deployment.fact("unobserved")
+    outcome = DeploymentState.UNOBSERVED if unobserved else DeploymentState.LIVE
+    replaced = f", {deployment.row.previous_release} before it" if deployment.row.previous_release else ""
+    text = f"{deployment.release} is live on {deployment.slot}{replaced}"
+    if unobserved:
+        text += f"; unobserved: {unobserved}"
+    hands.report(Ended(deployment.id, outcome, text, seconds))
+    hands.notify("deployed", f"{hands.manifest.scope}: {deployment.release} is {outcome}", text)
+    data = {
+        "slot": str(deployment.slot),
+        "previous": deployment.row.previous_release,
+        "seconds": round(seconds, 3),
+        "switch_microseconds": deployment.fact("microseconds"),
+    }
+    return Result(7 if unobserved else 0, outcome, text, deployment.id, deployment.release, data)
+
+
+def _ended(deployment: Deployment, error: BaseException, began: float) -> ReleaseError:
+    """Records how a run ended that did not commit, and tells those who want to know."""
+    hands = deployment.hands
+    if not isinstance(error, ReleaseError):
+        error = ReleaseError(f"{type(error).__name__}: {error}", hint="this is a defect of the toolkit: report it")
+    state, kind = outcome_of(error)
+    served = deployment.fact("switched_at") is not None
+    try:
+        if isinstance(error, Refused):
+            reason = error.message
+            row = hands.ledger.release(deployment.release)
+            if (row is not None and row.standing in (Standing.NEW, Standing.UNOBSERVED)) or served:
+                hands.ledger.set_standing(deployment.release, Standing.REJECTED, reason, hands.actor)
+        hands.ledger.finish(deployment.id, state, error.exit_code, error.message)
+    except ReleaseError as problem:
+        hands.report(Said(f"the ledger could not record how this ended: {problem.message}", "warning"))
+    live = deployment.row.previous_release
+    text = f"{deployment.release} is {state}: {error.message}. " + (f"{live} is live." if live else "Nothing is live.")
+    hands.report(Ended(deployment.id, state, text, time.monotonic() - began))
+    hands.notify("guard tripped" if served and kind == "refused" else kind, f"{hands.manifest.scope}: {state}", text)
+    error.context.setdefault("deployment", deployment.id)
+    return error
+
+
+def outcome_of(error: ReleaseError) -> tuple[DeploymentState, str]:
+    if isinstance(error, Superseded):
+        return DeploymentState.SUPERSEDED, "superseded"
+    if isinstance(error, Interrupted):
+        return DeploymentState.UNDONE, "interrupted"
+    if isinstance(error, Refused):
+        return DeploymentState.REFUSED, "refused"
+    return DeploymentState.FAILED, "failed"
+
+
+def _row(hands: Hands, plan: Plan, deployment_id: str) -> DeploymentRow:
+    traffic = hands.proxy.switch.get()
+    slot = Slot.BLUE if traffic is None else traffic.live.other
+    previous = None if traffic is None else live_release(hands, traffic.live)
+    return DeploymentRow(
+        id=deployment_id,
+        kind=Kind.DEPLOY,
+        release=str(plan.release),
+        state=DeploymentState.RUNNING,
+        actor=hands.actor,
+        host=identity.host(),
+        pid=os.getpid(),
+        started_at=utc_now(),
+        slot=slot,
+        previous_release=previous,
+        previous_slot=None if traffic is None else traffic.live,
+        epoch=hands.ledger.epoch(),
+    )
+
+
+def live_release(hands: Hands, live: Slot) -> str | None:
+    """The release that runs in the live slot, by the engine's labels; else what the ledger last put there."""
+    running = [i for i in hands.engine.instances(hands.manifest.scope) if i.slot is live and i.state == "running"]
+    if running:
+        return max(running, key=lambda instance: instance.started_at).release
+    for switch in hands.ledger.switches(limit=1):
+        return switch.release or None
+    return None
+
+
+def remember_previous(deployment: Deployment) -> None:
+    previous = deployment.row.previous_release
+    row = deployment.hands.ledger.release(previous) if previous else None
+    deployment.remember(previous_image=row.image_id if row else "", config=deployment.hands.config)

@@ -1,0 +1,174 @@
+"""Doctor: holds what serves, what runs and what happened against each other, and says how to mend what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from release.config.load import missing_variables
+from release.engine.base import State
+from release.errors import ProxyError, ReleaseError
+from release.ledger.records import DeploymentState, SwitchRow
+from release.ledger.store import utc_now
+from release.naming import Slot
+from release.operations.deploy import live_release
+from release.operations.settle import settle
+from release.rollout import instances
+from release.rollout.hands import Hands
+from release.rollout.prepare import require_disk
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`mend` is the command or the act that puts it right; empty where all is well."""
+
+    about: str
+    well: bool
+    text: str
+    mend: str = ""
+
+
+def examine(hands: Hands, holder: dict[str, Any] | None) -> list[Finding]:
+    """Every question is asked, also where an earlier one went badly. Nothing is changed."""
+    found: list[Finding] = []
+    for about, question in (
+        ("engine", lambda: _engine(hands)),
+        ("proxy", lambda: _proxy(hands)),
+        ("traffic", lambda: _traffic(hands)),
+        ("ledger", lambda: _ledger(hands, holder)),
+        ("leftovers", lambda: _leftovers(hands, holder)),
+        ("secrets", lambda: _secrets(hands)),
+        ("rollback", lambda: _rollback(hands)),
+    ):
+        found += _asked(about, question)
+    return found
+
+
+def _asked(about: str, question: Callable[[], list[Finding]]) -> list[Finding]:
+    try:
+        return question() or [Finding(about, True, "well")]
+    except ReleaseError as error:
+        return [Finding(about, False, error.message, error.hint or "")]
+
+
+def _engine(hands: Hands) -> list[Finding]:
+    info = hands.engine.info()
+    require_disk(info)
+    free = "" if info.disk_free is None else f", {info.disk_free >> 30} GiB free in {info.disk_path}"
+    return [Finding("engine", True, f"{info.kind} {info.version}{free}")]
+
+
+def _proxy(hands: Hands) -> list[Finding]:
+    status = hands.proxy.status()
+    if not status.problems:
+        return [Finding("proxy", True, f"nginx answers, {hands.proxy.public_url}")]
+    return [Finding("proxy", status.running and status.current, problem) for problem in status.problems]
+
+
+def _traffic(hands: Hands) -> list[Finding]:
+    """Flag files against containers against the ledger's last switch."""
+    traffic = hands.proxy.switch.get()
+    if traffic is None:
+        return [Finding("traffic", True, "nothing is live yet")]
+    found = []
+    mine = hands.engine.instances(hands.manifest.scope)
+    for slot in Slot:
+        running = [i for i in mine if i.slot is slot and i.state is State.RUNNING]
+        if traffic.share(slot) > 0 and not running:
+            stopped = [i for i in mine if i.slot is slot]
+            start = f"`docker start {stopped[0].name}`, or " if stopped else ""
+            text = f"{slot} gets {traffic.share(slot)} per mille, and nothing runs there"
+            found.append(Finding("traffic", False, text, f"{start}`release rollback`"))
+        if len(running) > 1:
+            names = ", ".join(i.name for i in running)
+            found.append(Finding("traffic", False, f"{slot} holds more than one: {names}", "stop the one too many"))
+    if not found:
+        try:
+            hands.proxy.verify(traffic)
+        except ProxyError as error:
+            found.append(Finding("traffic", False, error.message, error.hint or ""))
+    found += _unrecorded(hands)
+    return found or [Finding("traffic", True, f"{live_release(hands, traffic.live)} on {traffic.live}")]
+
+
+def _unrecorded(hands: Hands) -> list[Finding]:
+    """Traffic that moved while the ledger could not be written (a full disk) is recorded afterwards."""
+    traffic, last = hands.proxy.switch.get(), hands.ledger.switches(limit=1)
+    if traffic is None or (last and last[0].after == traffic.green):
+        return []
+    text = "traffic was moved and the ledger does not know it"
+    return [Finding("ledger", False, text, "`release doctor --mend` records what serves now")]
+
+
+def _ledger(hands: Hands, holder: dict[str, Any] | None) -> list[Finding]:
+    found = []
+    for row in hands.ledger.unfinished():
+        if holder is None:
+            text = f"{row.kind} {row.id} of {row.release} lost its process"
+            found.append(Finding("ledger", False, text, "`release doctor --mend`, or the next deploy, settles it"))
+    for name in missing_variables(hands.config, {}) if hands.manifest.registry.push else ():
+        found.append(Finding("ledger", True, f"{name} is not in the environment: a push would ask for it"))
+    return found
+
+
+def _leftovers(hands: Hands, holder: dict[str, Any] | None) -> list[Finding]:
+    """Containers of runs that are over and that nothing needs, and unfinished images."""
+    if holder is not None:
+        return []
+    traffic = hands.proxy.switch.get()
+    ended = {r.id for r in hands.ledger.deployments(limit=500) if r.state is not DeploymentState.RUNNING}
+    failed = {
+        row.id
+        for row in hands.ledger.deployments(limit=500)
+        if row.state in (DeploymentState.REFUSED, DeploymentState.FAILED, DeploymentState.UNDONE)
+    }
+    found = []
+    for instance in hands.engine.instances(hands.manifest.scope):
+        serving = traffic is not None and traffic.share(instance.slot) > 0 and instance.state is State.RUNNING
+        if instance.deployment in failed & ended and not serving:
+            mend = "`release prune` removes it"
+            found.append(Finding("leftovers", False, f"{instance.name} is left from a failed run", mend))
+    for leftover in hands.images.leftovers(hands.manifest.scope):
+        found.append(Finding("leftovers", False, f"{leftover[:19]} is left from a build", "`release prune` removes it"))
+    return found
+
+
+def _secrets(hands: Hands) -> list[Finding]:
+    """Whether the secrets of the live release can still be read, and are what they were."""
+    traffic = hands.proxy.switch.get()
+    live = live_release(hands, traffic.live) if traffic else None
+    row = hands.ledger.release(live) if live else None
+    changed = instances.changed_secrets(
+        row.secrets if row else {}, instances.read_secrets(hands.manifest), hands.manifest.scope
+    )
+    return [Finding("secrets", True, f"{name} changed since {live} was deployed", "") for name in changed]
+
+
+def _rollback(hands: Hands) -> list[Finding]:
+    from release.operations.look import status
+
+    now = status(hands, {})
+    if now.live is None:
+        return [Finding("rollback", True, "nothing is live yet")]
+    if now.target is None:
+        return [Finding("rollback", True, f"no bare rollback: {now.takes}")]
+    return [Finding("rollback", True, f"to {now.target} ({now.takes})")]
+
+
+def mend(hands: Hands) -> list[str]:
+    """Settles dead runs, starts the proxy where it is down, and records what serves. The caller holds the lock."""
+    done = settle(hands)
+    if hands.proxy.ensure_running():
+        done.append("nginx was down and runs again")
+    if _unrecorded(hands):
+        traffic = hands.proxy.switch.get()
+        assert traffic is not None
+        release = live_release(hands, traffic.live) or ""
+        hands.ledger.save_switch(
+            SwitchRow(traffic.owner, utc_now(), None, traffic.green, 0.0, release, hands.actor, "found")
+        )
+        if hands.ledger.release(release) is not None:
+            hands.ledger.mark_live(release, utc_now())
+        done.append(f"the ledger knows now that {release or 'an unknown release'} serves")
+    return done

@@ -1,0 +1,113 @@
+"""Trying a release out without going live: the image alone, or the gates alone, against a tag or a URL."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from release.checks.base import Check, Subject, Target
+from release.errors import ReleaseError
+from release.ledger.journal import Journal
+from release.ledger.records import DeploymentRow, DeploymentState, Kind
+from release.ledger.store import utc_now
+from release.operations.deploy import Result, Wishes, live_release, outcome_of, remember_previous
+from release.operations.settle import settle
+from release.pipeline.events import Began, Ended, StepBegan, VerdictGiven
+from release.pipeline.runner import Runner
+from release.rollout import bluegreen, identity
+from release.rollout.deployment import Deployment
+from release.rollout.gates import refusal
+from release.rollout.hands import Hands, Plan
+
+
+def build(hands: Hands, plan: Plan, hold_lock: Callable[[str], Any]) -> Result:
+    """The image of a tag and nothing else: reused where it is there, built (and pushed by the manifest's rule) else."""
+    return _trial(hands, plan, Wishes(), hold_lock, Kind.BUILD)
+
+
+def check(hands: Hands, plan: Plan, wishes: Wishes, hold_lock: Callable[[str], Any]) -> Result:
+    """The whole way up to the switch, and back again: image, candidate, every gate; live is never touched."""
+    return _trial(hands, plan, wishes, hold_lock, Kind.CHECK)
+
+
+def check_url(
+    hands: Hands, checks: list[Check], url: str, against: str | None, tree: Path, report_name: str = "candidate"
+) -> Result:
+    """The gates against a service that already runs at `url`; nothing is started or recorded."""
+    live = Target(against.rstrip("/"), "live") if against else None
+    verdicts = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for one in checks:
+            hands.report(StepBegan(one.name))
+            began = time.monotonic()
+            work = Path(scratch) / one.name
+            work.mkdir()
+            subject = Subject(Target(url.rstrip("/"), report_name), live, tree, work, alive=hands.interruption.check)
+            verdict = replace(one.run(subject), seconds=round(time.monotonic() - began, 3))
+            hands.report(VerdictGiven(verdict))
+            verdicts.append(verdict)
+    red = [verdict for verdict in verdicts if not verdict.green]
+    data = {"verdicts": [{"check": v.check, "outcome": str(v.outcome), "reason": v.reason} for v in verdicts]}
+    if red:
+        error = refusal(red[0])
+        error.context.update(data)
+        raise error
+    return Result(0, "green", f"{url} passed {len(verdicts)} checks", data=data)
+
+
+def _trial(hands: Hands, plan: Plan, wishes: Wishes, hold_lock: Callable[[str], Any], kind: Kind) -> Result:
+    began = time.monotonic()
+    trial_id = identity.deployment_id()
+    with hold_lock(trial_id), hands.interruption.handling():
+        settle(hands)
+        row = _row(hands, plan, trial_id, kind)
+        hands.ledger.begin(row)
+        deployment = Deployment(hands, row)
+        remember_previous(deployment)
+        steps = bluegreen.trial(deployment, plan, wishes.accepted, wishes.execute, only_image=kind is Kind.BUILD)
+        hands.report(Began(trial_id, f"{kind} {plan.release} of {hands.manifest.scope}", tuple(s.name for s in steps)))
+        runner = Runner(Journal(hands.ledger, trial_id), hands.report, hands.interruption, deployment.check_epoch)
+        try:
+            runner.run(steps)
+        except ReleaseError as error:
+            state, _ = outcome_of(error)
+            hands.ledger.finish(trial_id, state, error.exit_code, error.message)
+            hands.report(Ended(trial_id, state, error.message, time.monotonic() - began))
+            raise
+        hands.interruption.disarm()
+        runner.undo(steps)
+        done = "its image is ready" if kind is Kind.BUILD else "every gate is green; nothing was switched"
+        text = f"{plan.release}: {done}"
+        hands.ledger.finish(trial_id, DeploymentState.TRIED, 0, text)
+        hands.report(Ended(trial_id, DeploymentState.TRIED, text, time.monotonic() - began))
+    data = {
+        "image": deployment.fact("reference"),
+        "image_id": deployment.fact("image_id"),
+        "digest": deployment.fact("digest"),
+    }
+    return Result(0, str(DeploymentState.TRIED), text, trial_id, str(plan.release), data)
+
+
+def _row(hands: Hands, plan: Plan, trial_id: str, kind: Kind) -> DeploymentRow:
+    from release.naming import Slot
+
+    traffic = hands.proxy.switch.get()
+    return DeploymentRow(
+        id=trial_id,
+        kind=kind,
+        release=str(plan.release),
+        state=DeploymentState.RUNNING,
+        actor=hands.actor,
+        host=identity.host(),
+        pid=os.getpid(),
+        started_at=utc_now(),
+        slot=Slot.BLUE if traffic is None else traffic.live.other,
+        previous_release=None if traffic is None else live_release(hands, traffic.live),
+        previous_slot=None if traffic is None else traffic.live,
+        epoch=hands.ledger.epoch(),
+    )

@@ -1,0 +1,63 @@
+"""Blue-green: the whole way of a deployment, read from top to bottom. All traffic moves at once, and can move back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from release.pipeline.step import Step
+from release.rollout.deployment import Deployment
+from release.rollout.finish import Commit, Retire
+from release.rollout.gates import Gate
+from release.rollout.hands import Plan
+from release.rollout.observation import Observation
+from release.rollout.prepare import Hook, ObtainImage, Preflight, Resolve, Start
+from release.rollout.switching import Push, Switch
+
+Execute = Callable[[str, Path, float], str]
+
+
+def steps(deployment: Deployment, plan: Plan, accepted: Mapping[str, str], execute: Execute) -> list[Step]:
+    """Everything up to the commit. `accepted` maps a check's name to a person's reason for accepting no data."""
+    hooks = deployment.hands.manifest.hooks
+    return [
+        Resolve(deployment, plan),
+        Preflight(deployment, plan),
+        ObtainImage(deployment, plan),
+        *_hook(deployment, "before_start", hooks.before_start, execute),
+        Start(deployment, plan),
+        *(Gate(deployment, check, accepted.get(check.name)) for check in plan.checks),
+        Push(deployment, plan.snapshot),
+        *_hook(deployment, "before_switch", hooks.before_switch, execute),
+        Switch(deployment),
+        Observation(deployment),
+        Commit(deployment),
+    ]
+
+
+def trial(
+    deployment: Deployment, plan: Plan, accepted: Mapping[str, str], execute: Execute, *, only_image: bool
+) -> list[Step]:
+    """The way up to the switch and no further; a trial ends by undoing it."""
+    last = "push" if only_image else "switch"
+    whole = steps(deployment, plan, accepted, execute)
+    until = next(number for number, step in enumerate(whole) if step.name == last)
+    if only_image:
+        return [s for s in whole[: until + 1] if s.name in ("resolve", "obtain", "push")]
+    return [s for s in whole[:until] if s.name not in ("push", "before_switch")]
+
+
+def commit(deployment: Deployment) -> None:
+    """What recovery calls where an observation ended well without its process."""
+    Commit(deployment).run()
+    Retire(deployment).run()
+
+
+def steps_after(deployment: Deployment, execute: Execute) -> list[Step]:
+    """What follows the commit; an interruption leaves it to the next command, which finishes it."""
+    hook = deployment.hands.manifest.hooks.after_commit
+    return [*_hook(deployment, "after_commit", hook, execute), Retire(deployment)]
+
+
+def _hook(deployment: Deployment, name: str, command: str | None, execute: Execute) -> list[Step]:
+    return [Hook(deployment, name, command, execute)] if command else []

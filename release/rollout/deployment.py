@@ -1,0 +1,132 @@
+"""One deployment while it runs: its facts (durable, for undo and recovery), and what it may ask of the world."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from release.checks.base import Target
+from release.engine.base import Instance, State
+from release.errors import ProxyError, ServiceError, Superseded
+from release.ledger.records import DeploymentRow
+from release.naming import Slot
+from release.proxy.base import Traffic
+from release.rollout.hands import Hands
+
+
+class Deployment:
+    """Reads and remembers the facts of one run. Every fact is in the ledger before the effect that it describes."""
+
+    def __init__(self, hands: Hands, row: DeploymentRow) -> None:
+        self.hands = hands
+        self.row = row
+        self._facts: dict[str, Any] = dict(row.facts)
+        self._checked_at = 0.0
+
+    @property
+    def id(self) -> str:
+        return self.row.id
+
+    @property
+    def release(self) -> str:
+        return self.row.release
+
+    @property
+    def slot(self) -> Slot:
+        """The candidate's slot."""
+        return Slot(self.row.slot or Slot.BLUE)
+
+    @property
+    def port(self) -> int:
+        return self.hands.manifest.slots.port(self.slot)
+
+    def fact(self, name: str, default: Any = None) -> Any:
+        return self._facts.get(name, default)
+
+    def remember(self, **facts: Any) -> None:
+        """Durable when it returns; raises LedgerError."""
+        self._facts.update(facts)
+        self.hands.ledger.remember(self.id, **facts)
+
+    # -- what serves, what runs
+
+    def traffic(self) -> Traffic | None:
+        return self.hands.proxy.switch.get()
+
+    def serves(self) -> bool:
+        """True where this deployment's own switch is what serves now."""
+        try:
+            traffic = self.traffic()
+        except ProxyError:
+            return False
+        return traffic is not None and traffic.owner == self.id and traffic.share(self.slot) > 0
+
+    def candidate(self) -> Instance | None:
+        instance_id = self.fact("candidate")
+        return None if instance_id is None else self.hands.engine.inspect(instance_id)
+
+    def own_instances(self) -> list[Instance]:
+        """Whatever this deployment started, found by its label: also what it had no time to write down."""
+        return [i for i in self.hands.engine.instances(self.hands.manifest.scope) if i.deployment == self.id]
+
+    def candidate_target(self) -> Target:
+        return Target(f"http://127.0.0.1:{self.port}", self.release, self.fact("image_id", ""))
+
+    def live_target(self) -> Target | None:
+        """The release that serves beside the candidate, where there is one and it runs."""
+        if self.row.previous_release is None or self.row.previous_slot is None:
+            return None
+        port = self.hands.manifest.slots.port(Slot(self.row.previous_slot))
+        return Target(f"http://127.0.0.1:{port}", self.row.previous_release, self.fact("previous_image", ""))
+
+    # -- may it go on?
+
+    def check_epoch(self) -> None:
+        """Raises Superseded where a rollback or an abort has taken over since this run began."""
+        if self.hands.ledger.epoch() != self.row.epoch:
+            raise Superseded(
+                f"{self.release}: a rollback or an abort took over",
+                hint="`release history` shows who asked for it; deploy again when its reason is gone",
+            )
+
+    def alive(self) -> None:
+        """Raises once the run may not go on: interrupted, superseded, or the candidate died or restarted.
+
+        The engine is asked once a second at most, so that checks can call this between all their requests.
+        """
+        self.hands.interruption.check()
+        if time.monotonic() - self._checked_at < 1.0:
+            return
+        self._checked_at = time.monotonic()
+        self.check_epoch()
+        instance = self.candidate()
+        if instance is None and self.fact("candidate") is not None:
+            self.check_epoch()
+            raise ServiceError(f"{self.release}: its container was removed from outside")
+        if instance is not None:
+            self.require_same(instance)
+
+    def require_same(self, instance: Instance) -> None:
+        if instance.state is not State.RUNNING:
+            raise ServiceError(died(instance), hint="the end of its log says more; `release logs` shows all of it")
+        token = self.fact("pid_token")
+        if token and instance.pid_token != token:
+            raise ServiceError(
+                f"{self.release} restarted while it was being looked at ({instance.restarts} restarts)",
+                hint="a service that dies under its first requests is not ready; see its log",
+            )
+
+    def wait(self, seconds: float) -> None:
+        """Sleeps in short pieces, asking in between whether the run may go on."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.alive()
+            self.hands.interruption.sleep(min(left, 0.5))
+
+
+def died(instance: Instance) -> str:
+    """One sentence on how a container ended: exit code, memory limit."""
+    if instance.oom_killed:
+        return f"{instance.release} was killed at its memory limit (raise container.memory)"
+    code = "" if instance.exit_code is None else f" with exit code {instance.exit_code}"
+    return f"{instance.release} stopped{code} ({instance.state})"

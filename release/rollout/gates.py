@@ -1,0 +1,65 @@
+"""The gates as steps: each asks one check about the candidate, keeps its verdict, and lets only green through."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from release.checks.base import Check, Subject
+from release.errors import Refused
+from release.pipeline.events import StepProgress, VerdictGiven
+from release.pipeline.step import Skip
+from release.rollout.deployment import Deployment
+from release.rollout.prepare import tree_of
+from release.verdict import Outcome, Verdict
+
+
+class Gate:
+    """Refuses on fail and on no data alike; a person may accept no data by name (`--accept-no-data CHECK`)."""
+
+    commits = False
+
+    def __init__(self, deployment: Deployment, check: Check, accepted: str | None = None) -> None:
+        self.name = check.name
+        self._deployment, self._check, self._accepted = deployment, check, accepted
+
+    def run(self) -> str | Skip:
+        deployment, hands = self._deployment, self._deployment.hands
+        began = time.monotonic()
+        verdict = replace(self._check.run(self._subject()), seconds=round(time.monotonic() - began, 3))
+        hands.ledger.save_verdict(deployment.id, verdict)
+        hands.report(VerdictGiven(verdict))
+        if verdict.outcome is Outcome.SKIPPED:
+            return Skip(verdict.reason)
+        if verdict.outcome is Outcome.NO_DATA and self._accepted is not None:
+            hands.ledger.note("accepted no data", self._accepted, deployment.id, check=self.name, actor=hands.actor)
+            return f"no data, accepted by {hands.actor}: {self._accepted}"
+        if not verdict.green:
+            raise refusal(verdict)
+        return verdict.reason
+
+    def undo(self) -> str | None:
+        return None
+
+    def _subject(self) -> Subject:
+        deployment = self._deployment
+        work = deployment.hands.state.work / deployment.id / self.name
+        work.mkdir(parents=True, exist_ok=True)
+        return Subject(
+            candidate=deployment.candidate_target(),
+            live=deployment.live_target(),
+            tree=tree_of(deployment),
+            work=work,
+            answers=deployment.hands.state.answers,
+            progress=lambda text: deployment.hands.report(StepProgress(self.name, text)),
+            alive=deployment.alive,
+        )
+
+
+def refusal(verdict: Verdict) -> Refused:
+    if verdict.outcome is Outcome.NO_DATA:
+        return Refused(
+            f"{verdict.check} could not tell: {verdict.reason}",
+            hint=f"mend what is missing, or vouch for it: --accept-no-data {verdict.check}='the reason'",
+        )
+    return Refused(f"{verdict.check} refused it: {verdict.reason}", hint="`release report` shows the evidence")

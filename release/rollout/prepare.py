@@ -1,0 +1,311 @@
+"""The steps before a candidate is asked anything: resolve, preflight, obtain, start. None of them touches traffic."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from release.engine.base import EngineInfo, Instance, State
+from release.errors import EngineError, LedgerError, ProxyError, Refused, Unusable
+from release.image.store import Image
+from release.ledger.records import ReleaseRow
+from release.pipeline.events import Excerpt, Said, StepProgress
+from release.pipeline.step import Skip
+from release.rollout import instances
+from release.rollout.deployment import Deployment
+from release.rollout.hands import Plan
+
+_DISK_SPARE = 512 << 20  # bytes that have to stay free whatever the image's size
+
+
+class Resolve:
+    """Exports exactly the tagged commit, whatever is checked out."""
+
+    name = "resolve"
+    commits = False
+
+    def __init__(self, deployment: Deployment, plan: Plan) -> None:
+        self._deployment, self._plan = deployment, plan
+
+    def run(self) -> str | Skip:
+        self._deployment.remember(prefix=self._plan.prefix)
+        work = work_of(self._deployment)
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        self._plan.export(work / "export")
+        what = "the working tree on" if self._plan.snapshot else "commit"
+        return f"{self._plan.release.tag} is {what} {self._plan.commit[:12]}"
+
+    def undo(self) -> str | None:
+        shutil.rmtree(work_of(self._deployment), ignore_errors=True)
+        return None
+
+
+def work_of(deployment: Deployment) -> Path:
+    """The scratch folder of one run; gone when it is over."""
+    return deployment.hands.state.work / deployment.id
+
+
+def tree_of(deployment: Deployment) -> Path:
+    """The folder that holds the service's manifest, within the export of its commit."""
+    return work_of(deployment) / "export" / str(deployment.fact("prefix", "."))
+
+
+class Preflight:
+    """Asks everything that could only fail later: engine, room for two releases, proxy, secrets."""
+
+    name = "preflight"
+    commits = False
+
+    def __init__(self, deployment: Deployment, plan: Plan) -> None:
+        self._deployment, self._plan = deployment, plan
+
+    def run(self) -> str | Skip:
+        hands = self._deployment.hands
+        info = hands.engine.info()
+        for warning in info.warnings:
+            hands.report(Said(warning, "warning"))
+        require_memory(info, hands.manifest.container.memory)
+        require_disk(info)
+        require_gpus(info, hands.manifest.container.gpus)
+        secrets = instances.read_secrets(hands.manifest)
+        self._tell_changed_secrets(instances.fingerprints(secrets, hands.manifest.scope))
+        self._require_port()
+        fresh = self._deployment.traffic() is None
+        if fresh:
+            self._deployment.remember(installed_proxy=True)
+        changed = hands.proxy.install()
+        hands.proxy.ensure_running()
+        status = hands.proxy.status()
+        for problem in status.problems:
+            hands.report(Said(problem, "warning"))
+        room = f"{_gib(info.memory_available)} memory, {_gib(info.disk_free)} disk free"
+        return f"{hands.engine.kind} {info.version}, {room}; nginx {'installed' if changed else 'ready'}"
+
+    def undo(self) -> str | None:
+        """Takes the proxy down again only where this was the first deployment ever, and nothing serves through it."""
+        deployment = self._deployment
+        if not deployment.fact("installed_proxy"):
+            return None
+        try:
+            if deployment.traffic() is not None:
+                return None
+        except ProxyError:
+            return None
+        deployment.hands.proxy.uninstall()
+        return "the proxy that this first deployment put up is taken down"
+
+    def _require_port(self) -> None:
+        deployment = self._deployment
+        ours = {i.host_port for i in deployment.hands.engine.instances(deployment.hands.manifest.scope) if runs(i)}
+        owner = deployment.hands.engine.port_owner(deployment.port)
+        if owner is not None and deployment.port not in ours:
+            raise Unusable(
+                f"port {deployment.port} of slot {deployment.slot} is taken by {owner}",
+                hint=f"stop it, or choose another port under slots.{deployment.slot} in release.yaml",
+            )
+
+    def _tell_changed_secrets(self, now: dict[str, str]) -> None:
+        previous = self._deployment.row.previous_release
+        row = self._deployment.hands.ledger.release(previous) if previous else None
+        changed = [name for name, print_ in (row.secrets if row else {}).items() if now.get(name, print_) != print_]
+        if changed:
+            self._deployment.hands.report(Said(f"secrets changed since {previous}: {', '.join(changed)}"))
+
+
+def require_memory(info: EngineInfo, limit: int | None) -> None:
+    if limit is not None and info.memory_available is not None and info.memory_available < limit:
+        raise Unusable(
+            f"{_gib(info.memory_available)} of memory is available; the candidate may take {_gib(limit)} beside live",
+            hint="free memory, lower container.memory, or set `standby: cold` so that only live runs beside it",
+        )
+
+
+def require_disk(info: EngineInfo) -> None:
+    if info.disk_free is not None and info.disk_free < _DISK_SPARE:
+        raise Unusable(
+            f"only {info.disk_free >> 20} MiB are free in {info.disk_path}, where images live",
+            hint="`release prune` removes images that no rollback needs; `release prune --dry-run` shows them",
+        )
+
+
+def require_gpus(info: EngineInfo, wanted: int) -> None:
+    if wanted and info.gpus is not None and info.gpus < wanted:
+        raise Unusable(
+            f"the manifest asks for {wanted} GPUs and the engine sees {info.gpus}",
+            hint="install the NVIDIA container toolkit, or lower container.gpus",
+        )
+
+
+def _gib(value: int | None) -> str:
+    return "unknown" if value is None else f"{value / (1 << 30):.1f} GiB"
+
+
+def runs(instance: Instance) -> bool:
+    return instance.state in (State.RUNNING, State.RESTARTING)
+
+
+class ObtainImage:
+    """The image of the commit. A complete image is never undone: it is the same again next time."""
+
+    name = "obtain"
+    commits = False
+
+    def __init__(self, deployment: Deployment, plan: Plan) -> None:
+        self._deployment, self._plan = deployment, plan
+
+    def run(self) -> str | Skip:
+        deployment, plan, hands = self._deployment, self._plan, self._deployment.hands
+        built: list[str] = []
+
+        def progress(line: str) -> None:
+            built.append(line)
+            hands.report(StepProgress(self.name, line))
+            hands.interruption.check()
+
+        image = plan.obtain(tree_of(deployment), progress)
+        self._accept_rebuilt(image)
+        hands.ledger.save_release(
+            ReleaseRow(
+                name=deployment.release,
+                tag=plan.release.tag,
+                commit=plan.commit,
+                image_id=image.id,
+                reference=image.reference,
+                digest=image.digest,
+                snapshot=plan.snapshot,
+                barrier=hands.manifest.rollout.rollback_barrier,
+                config=hands.config,
+                secrets=instances.fingerprints(instances.read_secrets(hands.manifest), hands.manifest.scope),
+                created_at=image.created,
+                size=image.size,
+            )
+        )
+        deployment.remember(image_id=image.id, reference=image.reference)
+        return f"{image.reference} ({image.id[7:19]}, {image.size / 1e6:.0f} MB{'' if built else ', already here'})"
+
+    def _accept_rebuilt(self, image: Image) -> None:
+        """Layers of two builds of one commit differ; a new one counts only where the old one is gone."""
+        deployment, hands = self._deployment, self._deployment.hands
+        known = hands.ledger.release(deployment.release)
+        if known is None or known.image_id == image.id or hands.images.get(known.image_id) is not None:
+            return
+        hands.ledger.renew_image(known.name, image.id, image.size)
+        hands.ledger.note("image renewed", f"{known.name} was built again: its image had been pruned", deployment.id)
+
+    def undo(self) -> str | None:
+        return None
+
+
+class Start:
+    """Starts the candidate in the idle slot; the standby that sat there is stopped and kept."""
+
+    name = "start"
+    commits = False
+
+    def __init__(self, deployment: Deployment, plan: Plan) -> None:
+        self._deployment, self._plan = deployment, plan
+
+    def run(self) -> str | Skip:
+        deployment, hands = self._deployment, self._deployment.hands
+        manifest = hands.manifest
+        occupants = [i for i in hands.engine.instances(manifest.scope) if i.slot is deployment.slot and runs(i)]
+        deployment.remember(displaced=[i.id for i in occupants], candidate_expected=True)
+        for occupant in occupants:
+            hands.engine.keep(occupant.id, False)
+            hands.engine.stop(occupant.id, manifest.container.stop_timeout)
+        spec = instances.specification(
+            manifest,
+            release=deployment.release,
+            commit=self._plan.commit,
+            deployment=deployment.id,
+            slot=deployment.slot,
+            image_id=deployment.fact("image_id"),
+            secrets=instances.read_secrets(manifest),
+        )
+        instance = hands.engine.start(spec)
+        deployment.remember(candidate=instance.id, pid_token=instance.pid_token)
+        standby = f"; standby {occupants[0].release} stopped and kept" if occupants else ""
+        return f"{instance.name} in {deployment.slot} on 127.0.0.1:{deployment.port}{standby}"
+
+    def undo(self) -> str | None:
+        """Keeps the candidate's log, removes its container, and starts the standby again that it displaced."""
+        deployment, engine = self._deployment, self._deployment.hands.engine
+        if not deployment.fact("candidate_expected"):
+            return None
+        if deployment.serves():
+            raise Refused(
+                f"{deployment.release} still serves, so its container is left running",
+                hint="`release doctor` shows what serves; `release rollback` moves traffic",
+            )
+        drain(deployment)
+        removed = []
+        for instance in deployment.own_instances():
+            keep_log(deployment, instance)
+            engine.remove(instance.id)
+            removed.append(instance.name)
+        back = self._bring_back()
+        return "; ".join(filter(None, [f"removed {', '.join(removed)}" if removed else "", back]))
+
+    def _bring_back(self) -> str:
+        """The slot may have been taken meanwhile by the rollback that superseded this run: then it stays as it is."""
+        deployment, engine = self._deployment, self._deployment.hands.engine
+        scope = deployment.hands.manifest.scope
+        if any(i.slot is deployment.slot and runs(i) for i in engine.instances(scope)):
+            return ""
+        back = []
+        for instance_id in deployment.fact("displaced", []):
+            if engine.inspect(instance_id) is None:
+                continue
+            instance = engine.resume(instance_id)
+            engine.keep(instance_id, True)
+            back.append(f"standby {instance.release} started again")
+        return ", ".join(back)
+
+
+def drain(deployment: Deployment) -> None:
+    """A request that began before traffic left may still run: nothing that received traffic is stopped before that."""
+    left_at = deployment.fact("left_at")
+    if left_at is None:
+        return
+    remaining = left_at + deployment.hands.manifest.drain - time.time()
+    if remaining > 0:
+        deployment.hands.report(Said(f"draining {deployment.release} for {remaining:.0f} s before its container goes"))
+        time.sleep(min(remaining, deployment.hands.manifest.drain))
+
+
+def keep_log(deployment: Deployment, instance: Instance, shown: int = 25) -> None:
+    """The candidate's log goes with the deployment, and its end is shown: `failed to become healthy` is no cause."""
+    hands = deployment.hands
+    try:
+        lines = list(hands.engine.logs(instance.id, tail=2000))
+        hands.ledger.attach(deployment.id, "candidate.log", "\n".join(lines))
+    except (EngineError, LedgerError) as error:
+        hands.report(Said(f"the log of {instance.name} could not be kept: {error.message}", "warning"))
+        return
+    if lines:
+        hands.report(Excerpt(f"the end of the log of {instance.name}", tuple(lines[-shown:])))
+
+
+class Hook:
+    """A command of the user's own (a migration, a cache), run in the exported tree; its failure stops the run."""
+
+    commits = False
+
+    def __init__(
+        self, deployment: Deployment, name: str, command: str, execute: Callable[[str, Path, float], str]
+    ) -> None:
+        self.name = name
+        self._deployment, self._command, self._execute = deployment, command, execute
+
+    def run(self) -> str | Skip:
+        timeout = self._deployment.hands.manifest.hooks.timeout
+        return self._execute(self._command, tree_of(self._deployment), timeout)
+
+    def undo(self) -> str | None:
+        return None
+
+
+__all__ = ["Hook", "ObtainImage", "Preflight", "Resolve", "Start", "keep_log", "runs", "tree_of", "work_of"]

@@ -1,0 +1,142 @@
+"""The steps that touch traffic: push (after the gates), switch, and its way back."""
+
+from __future__ import annotations
+
+import time
+
+from release.errors import LedgerError, ProxyError, RegistryError
+from release.image.store import Image
+from release.ledger.records import SwitchRow
+from release.naming import Slot
+from release.pipeline.events import Said, StepProgress
+from release.pipeline.step import Skip
+from release.proxy.base import Switched, Traffic
+from release.rollout.deployment import Deployment
+
+
+class Push:
+    """Pushes the image once every gate is green, never before, and reads the digest back."""
+
+    name = "push"
+    commits = False
+
+    def __init__(self, deployment: Deployment, snapshot: bool) -> None:
+        self._deployment, self._snapshot = deployment, snapshot
+
+    def run(self) -> str | Skip:
+        deployment, hands = self._deployment, self._deployment.hands
+        if not hands.manifest.registry.push:
+            return Skip("registry.push is off")
+        if self._snapshot:
+            return Skip("a snapshot is never pushed")
+        if hands.registry is None:
+            raise RegistryError(
+                "registry.push is on and the engine has no registry", hint="use `engine: {kind: docker}`"
+            )
+        image = hands.images.get(deployment.fact("image_id"))
+        if image is None:
+            raise RegistryError(f"the image of {deployment.release} is gone from the engine", hint="deploy again")
+        digest = self._push(image)
+        hands.ledger.set_digest(deployment.release, digest)
+        deployment.remember(digest=digest)
+        return f"{image.reference}@{digest[:19]}"
+
+    def _push(self, image: Image) -> str:
+        hands = self._deployment.hands
+
+        def progress(line: str) -> None:
+            hands.report(StepProgress(self.name, line))
+            hands.interruption.check()
+
+        assert hands.registry is not None
+        return hands.registry.push(image, progress)
+
+    def undo(self) -> str | None:
+        return None
+
+
+class Switch:
+    """Moves all traffic to the candidate: one rename, verified by what answers."""
+
+    name = "switch"
+    commits = False
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+
+    def run(self) -> str | Skip:
+        deployment, hands = self._deployment, self._deployment.hands
+        target = Traffic.all_to(deployment.slot, deployment.id)
+        before = deployment.traffic()
+        back = before.green if before is not None else target.green
+        hands.proxy.switch.prepare(deployment.id, sorted({target.green, back, 0, 1000}))
+        hands.engine.keep(deployment.fact("candidate"), True)
+        with hands.interruption.shield():
+            deployment.remember(before_green=None if before is None else before.green, switching_at=time.time())
+            switched = self._move(target)
+            deployment.remember(switched_at=time.time(), microseconds=switched.microseconds)
+        hands.proxy.verify(target)
+        return f"traffic is on {deployment.slot} ({switched.microseconds:.0f} µs)"
+
+    def _move(self, target: Traffic) -> Switched:
+        """Under the traffic lock nobody else moves traffic, so the epoch read there still holds at the rename."""
+        deployment, hands = self._deployment, self._deployment.hands
+        with hands.traffic_lock():
+            deployment.check_epoch()
+            switched = hands.proxy.switch.set(target)
+        record_switch(deployment, switched, deployment.release, "deploy")
+        return switched
+
+    def undo(self) -> str | None:
+        deployment, hands = self._deployment, self._deployment.hands
+        if deployment.fact("switching_at") is None:
+            return None
+        with hands.traffic_lock():
+            if not deployment.serves():
+                return None
+            switched = put_back(deployment)
+        try:
+            deployment.remember(left_at=time.time())
+        except LedgerError as error:
+            hands.report(Said(f"the ledger could not record the way back: {error.message}", "warning"))
+        if switched is None:
+            return "no traffic is served: there was no release before this one"
+        record_switch(deployment, switched, deployment.row.previous_release or "", "undo")
+        hands.proxy.verify(switched.after)
+        return f"traffic is back on {switched.after.live} ({switched.microseconds:.0f} µs)"
+
+
+def put_back(deployment: Deployment) -> Switched | None:
+    """Restores what served before this deployment's switch. The caller holds the traffic lock."""
+    switch = deployment.hands.proxy.switch
+    before = deployment.fact("before_green")
+    if before is None:
+        switch.clear()
+        return None
+    return switch.restore(Traffic(int(before), f"{deployment.id}"))
+
+
+def record_switch(deployment: Deployment, switched: Switched, release: str, reason: str) -> None:
+    hands = deployment.hands
+    try:
+        hands.ledger.save_switch(
+            SwitchRow(
+                deployment=deployment.id,
+                at="",
+                before=None if switched.before is None else switched.before.green,
+                after=switched.after.green,
+                microseconds=switched.microseconds,
+                release=release,
+                actor=hands.actor,
+                reason=reason,
+            )
+        )
+    except LedgerError as error:
+        hands.report(Said(f"traffic moved, and the ledger could not record it: {error.message}", "warning"))
+
+
+def previous_slot(deployment: Deployment) -> Slot | None:
+    return None if deployment.row.previous_slot is None else Slot(deployment.row.previous_slot)
+
+
+__all__ = ["ProxyError", "Push", "Switch", "previous_slot", "put_back", "record_switch"]

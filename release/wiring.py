@@ -1,0 +1,254 @@
+"""The one place that names concrete parts: from a tag or a state directory to the hands that operations use."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from release.config.load import Loaded, from_ledger, to_ledger
+from release.config.model import Manifest
+from release.config.state import State, default_root, find
+from release.engine.base import Engine
+from release.errors import LedgerError, Locked, ManifestError, ReleaseError, UsageError
+from release.image.store import Image, ImageStore, Progress, RegistryClient
+from release.ledger.locks import DeploymentLock, TrafficLock
+from release.ledger.store import Ledger
+from release.observe.samples import AccessLog
+from release.pipeline.events import Report, Said
+from release.pipeline.interruption import Interruption
+from release.proxy.base import Proxy
+from release.rollout import identity
+from release.rollout.hands import Hands, Plan
+
+if TYPE_CHECKING:
+    from release.source.repository import Resolved, Source
+
+
+@dataclass
+class Desk:
+    """Where a command works from. `service` and `root` find the state; `cwd`, `manifest` and `overrides` a manifest."""
+
+    report: Report
+    root: Path = field(default_factory=default_root)
+    service: str | None = None
+    cwd: Path = field(default_factory=Path.cwd)
+    manifest: Path | None = None
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    interruption: Interruption = field(default_factory=Interruption)
+
+    def for_tag(self, ref: str | None, *, snapshot: bool = False, approve: bool = False) -> tuple[Hands, Plan]:
+        """Hands and plan for a tag or full release name, or for the working tree (`snapshot`).
+
+        The manifest is the tagged commit's own; a commit without one takes `--manifest`, else the working tree's.
+        """
+        from release.source.repository import Source
+
+        source = Source(self.cwd)
+        scratch = self.root / ".snapshots" / str(os.getpid()) if snapshot else None
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+            resolved = source.snapshot(scratch)
+        elif ref is not None:
+            resolved = source.resolve(ref)
+        else:
+            raise UsageError("name the tag to deploy", hint="release deploy v1.2.0, or --snapshot for the working tree")
+        manifest, config, prefix = self._manifest(source, resolved)
+        hands = self.hands(manifest, config)
+        return hands, _plan(hands, source, resolved, scratch, prefix, approve)
+
+    def for_scope(self) -> Hands:
+        """Hands for what is deployed, from the ledger alone: no repository is needed.
+
+        Where several services are deployed and none is named, the manifest of the directory one stands in decides.
+        """
+        state = self._state()
+        with Ledger(state.ledger, readonly=True) as ledger:
+            rows = [row for row in ledger.releases() if row.config]
+        if not rows:
+            manifest, config = self._loaded()
+            if manifest.scope != state.scope:
+                raise UsageError(f"nothing of {state.scope} was deployed yet", hint="`release deploy TAG`")
+            return self.hands(manifest, config)
+        config = rows[0].config
+        return self.hands(from_ledger(config, self.environ), config, state)
+
+    def for_manifest(self) -> Hands:
+        """Hands for the manifest one stands in, deployed or not (`release proxy install`, `doctor`)."""
+        manifest, config = self._loaded()
+        return self.hands(manifest, config)
+
+    def hands(self, manifest: Manifest, config: dict[str, object], state: State | None = None) -> Hands:
+        state = state or State(self.root, manifest.scope)
+        state.create()
+        ledger = Ledger(state.ledger)
+        traffic_lock = TrafficLock(state.locks / "traffic.lock")
+        proxy = make_proxy(manifest, state)
+        return Hands(
+            manifest=manifest,
+            state=state,
+            engine=make_engine(manifest, state),
+            images=make_images(manifest, state),
+            proxy=proxy,
+            ledger=ledger,
+            report=self.report,
+            interruption=self.interruption,
+            traffic_lock=lambda: traffic_lock,
+            access_log=lambda: AccessLog(proxy.access_log),
+            notify=partial(_notify, ledger, self.report, manifest),
+            actor=identity.actor(self.environ),
+            config=config,
+            registry=make_registry(manifest),
+        )
+
+    @contextlib.contextmanager
+    def hold(self, hands: Hands, deployment_id: str) -> Iterator[None]:
+        """The deployment lock for one run. Raises Locked naming who holds it."""
+        lock = DeploymentLock(hands.state.locks / "deployment.lock")
+        with lock.holding(deployment=deployment_id):
+            yield
+
+    @contextlib.contextmanager
+    def try_hold(self, hands: Hands) -> Iterator[bool]:
+        """As `hold`, without waiting and without an error: yields whether the lock could be had."""
+        lock = DeploymentLock(hands.state.locks / "deployment.lock")
+        try:
+            lock.acquire(0.0)
+        except (Locked, LedgerError):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def holder(self, hands: Hands) -> dict[str, object] | None:
+        """Who holds the deployment lock, without taking it."""
+        return DeploymentLock(hands.state.locks / "deployment.lock").holder()
+
+    def _state(self) -> State:
+        if self.service is None:
+            with contextlib.suppress(ReleaseError):
+                manifest, _ = self._loaded()
+                state = State(self.root, manifest.scope)
+                if state.exists():
+                    return state
+        return find(self.root, self.service)
+
+    def _loaded(self) -> tuple[Manifest, dict[str, object]]:
+        from release.config.load import load
+
+        loaded: Loaded = load(self.manifest, start=self.cwd, overrides=self.overrides, environ=self.environ)
+        return loaded.manifest, to_ledger(loaded.manifest)
+
+    def _manifest(self, source: Source, resolved: Resolved) -> tuple[Manifest, dict[str, object], str]:
+        from release.config import load as loading
+
+        prefix = self._prefix(source)
+        name = str(Path(prefix) / loading.FILE_NAME)
+        text = None
+        if self.manifest is None and not resolved.snapshot:
+            text = source.read(resolved.commit, name)
+        if text is None:
+            try:
+                manifest, config = self._loaded()
+            except ManifestError as error:
+                if self.manifest is None and "no release.yaml" in error.message:
+                    raise ManifestError(
+                        f"neither the commit of {resolved.release.tag} nor this directory holds a release.yaml",
+                        hint="`release init` writes one; --manifest FILE names one elsewhere",
+                    ) from None
+                raise
+            return manifest, config, prefix
+        where = f"{name} of {resolved.release.tag}"
+        manifest, _ = loading.parse(text, where, overrides=self.overrides, environ=self.environ)
+        return manifest, to_ledger(manifest), prefix
+
+    def _prefix(self, source: Source) -> str:
+        """Where the manifest's folder lies within the repository: a repository may hold several services."""
+        from release.config import load as loading
+
+        if source.root is None or self.manifest is not None:
+            return "."
+        with contextlib.suppress(ManifestError, ValueError):
+            return str(loading.find(self.cwd).parent.resolve().relative_to(source.root.resolve()))
+        return "."
+
+
+def make_engine(manifest: Manifest, state: State) -> Engine:
+    if manifest.engine.kind == "process":
+        from release.engine.process import ProcessEngine
+
+        return ProcessEngine(state.path / "process")
+    from release.engine.docker import DockerEngine
+
+    return DockerEngine(manifest.engine.host)
+
+
+def make_images(manifest: Manifest, state: State) -> ImageStore:
+    if manifest.engine.kind == "process":
+        from release.image.directory import DirectoryImages
+
+        return DirectoryImages(state.path / "process")
+    from release.image.docker import DockerImages
+
+    return DockerImages(manifest.engine.host)
+
+
+def make_registry(manifest: Manifest) -> RegistryClient | None:
+    if manifest.engine.kind == "process" or manifest.image is None:
+        return None
+    from release.image.registry import DockerRegistry
+
+    return DockerRegistry(manifest.registry, manifest.engine.host)
+
+
+def make_proxy(manifest: Manifest, state: State) -> Proxy:
+    from release.proxy import choose
+
+    return choose.open_proxy(manifest, state.path)
+
+
+def _plan(hands: Hands, source: Source, resolved: Resolved, scratch: Path | None, prefix: str, approve: bool) -> Plan:
+    from release import checks
+    from release.image import build
+
+    def export(into: Path) -> None:
+        if scratch is not None:
+            shutil.move(scratch, into)
+        else:
+            source.export(resolved.commit, into)
+
+    def obtain(tree: Path, progress: Progress) -> Image:
+        return build.obtain(hands.manifest, resolved, tree, hands.images, hands.registry, hands.state.cache, progress)
+
+    return Plan(
+        release=resolved.release,
+        commit=resolved.commit,
+        export=export,
+        obtain=obtain,
+        checks=checks.build(hands.manifest, approved=approve),
+        snapshot=resolved.snapshot,
+        prefix=prefix,
+    )
+
+
+def _notify(ledger: Ledger, report: Report, manifest: Manifest, kind: str, title: str, body: str) -> None:
+    """Tells those named under `notify`; one that fails is recorded and fails nothing."""
+    if not manifest.notify:
+        return
+    from release.notify import Event, Notifier
+
+    for failure in Notifier(list(manifest.notify)).send(Event(kind, title, body)):
+        report(Said(f"a notification failed: {failure}", "warning"))
+        with contextlib.suppress(ReleaseError):
+            ledger.note("notification failed", failure)
+
+
+Factory = Callable[[], Hands]
