@@ -45,10 +45,8 @@ def buckets(owner: str, green: int) -> list[int]:
 
 def files(traffic: Traffic) -> list[str]:
     """Names of the empty files beside `ok`."""
-    names = [str(bucket) for bucket in buckets(traffic.owner, traffic.green)]
-    if traffic.green == 0:
-        return ["only-blue"]
-    return [*names, "only-green"] if traffic.green == BUCKETS else names
+    whole = {0: ["only-blue"], BUCKETS: ["only-green"]}
+    return whole.get(traffic.green) or [str(bucket) for bucket in buckets(traffic.owner, traffic.green)]
 
 
 def describe(traffic: Traffic) -> str:

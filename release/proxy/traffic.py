@@ -70,7 +70,10 @@ class FlagSwitch:
 
     def clear(self) -> None:
         with self._mapped("take all traffic away"):
-            self.link.unlink(missing_ok=True)
+            try:
+                self.link.unlink()
+            except FileNotFoundError:
+                return
             sync_directory(self.directory)
 
     def forget(self, keep: Sequence[str]) -> None:
