@@ -144,7 +144,9 @@ def parse(line: bytes) -> Sample:
 
     After a retry `upstream_status` and `upstream_response_time` are lists (`502, 200`; groups joined by ` : `).
     """
-    fields: dict[str, Any] = json.loads(line.decode("utf-8", "replace"))
+    fields: Any = json.loads(line.decode("utf-8", "replace"))
+    if not isinstance(fields, dict):
+        raise TypeError("no JSON object")
     statuses = [int(part) for part in _parts(fields.get("upstream_status"))]
     times = [float(part) for part in _parts(fields.get("upstream_response_time"))]
     return Sample(
