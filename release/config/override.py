@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from release.config import shape
@@ -23,10 +24,10 @@ def from_environment(document: Document, environ: Mapping[str, str]) -> None:
 
 
 def from_flags(document: Document, overrides: Mapping[str, str]) -> None:
-    """Applies every `--set key=value`, after the environment."""
+    """Applies every `--set key=value`, after the environment. A secret given so has nothing to be kept by."""
     for key, text in overrides.items():
         path = _path(key.split("."), ".", document, lower=False)
-        _apply(document, path, text, Origin(Source.FLAG, f"--set {key}"), reference=None)
+        _apply(document, path, text, Origin(Source.FLAG, f"--set {key}"), reference="")
 
 
 def _path(parts: list[str], joint: str, document: Document, *, lower: bool) -> KeyPath:
@@ -53,7 +54,7 @@ def _existing(document: Document, above: KeyPath, key: str, *, lower: bool) -> s
     return next((name for name in known if name.lower() == key.lower()), key)
 
 
-def _apply(document: Document, path: KeyPath, text: str, origin: Origin, reference: str | None) -> None:
+def _apply(document: Document, path: KeyPath, text: str, origin: Origin, reference: str) -> None:
     annotation = shape.at(path)
     for old in [known for known in document.marks if known[: len(path)] == path]:
         del document.marks[old]
@@ -63,7 +64,7 @@ def _apply(document: Document, path: KeyPath, text: str, origin: Origin, referen
     except ManifestError as error:
         document.complaints.append(Complaint(path, f"is no YAML value: {error.message.splitlines()[0]}", origin))
         return
-    if shape.hidden(path, value) and reference is not None:
+    if shape.hidden(path, value):
         document.marks[path] = Mark(origin, text, plain=True, reference=reference)
     holder = document.value
     for index, key in enumerate(path[:-1]):
@@ -83,6 +84,8 @@ def _value(document: Document, path: KeyPath, text: str, origin: Origin, annotat
     if text.lstrip()[:1] not in ("[", "{"):
         return plain(text.strip())
     value, read = read_value(text, str(origin), origin.kind, base=path)
-    document.marks.update(read.marks)
+    for below, mark in read.marks.items():
+        secret = mark.text is not None and shape.hidden(below, mark.text)
+        document.marks[below] = replace(mark, reference="") if secret and path != ("notify",) else mark
     document.complaints.extend(read.complaints)
     return value

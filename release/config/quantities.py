@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-_AMOUNT = r"([0-9]{1,15}(?:\.[0-9]+)?)\s*"
+_AMOUNT = r"([0-9]{1,18}(?:\.[0-9]+)?)\s*"
 _DURATION = re.compile(rf"{_AMOUNT}(ms|s|m|h|d)")
 _SIZE = re.compile(rf"{_AMOUNT}(?:([kmgt])i?)?b?", re.IGNORECASE | re.ASCII)
 _LONGEST = 1e9  # seconds, some thirty years; what is longer, or no number, is a mistake

@@ -46,8 +46,8 @@ too, and `$${` stands for `${`. A list's entry that comes out empty is left out.
 which goes before the file, which goes before the default.
 
 **Secrets.** `registry.password`, `notify` and environment values whose names look like a secret (`API_TOKEN`,
-`DB_PASSWORD`, or a URL with a password) are never printed, and kept with a release only as the `${NAME}` that stood
-in the file. `container.secrets` is the better place: it names a file or a variable, read when a container starts.
+`DB_PASSWORD`, or a URL with a password) are not printed, and what a variable filled in is kept with a release as the
+`${NAME}` only. `container.secrets` is the better place: it names a file or a variable, read when a container starts.
 
 Top-level keys that begin with `x-` are not read; they are a place for YAML anchors. Any other unknown key is an error.
 """

@@ -1,8 +1,9 @@
 """The manifest as the ledger keeps it: JSON, without secret values. `rollback` works from this, without a repository.
 
 What is hidden (the registry's password, notify URLs, environment values that look like secrets) is kept as the text
-with `${NAME}` that stood in the file, and filled in again from the environment when it is needed; without such a text
-it is not kept. Everything else is kept as it was filled in at the deployment, so that a rollback starts what ran.
+with `${NAME}` that stood in the file, and filled in again from the environment when it is needed. A password or notify
+URL without such a text is not kept; an environment value that is written out in the file is no secret any more, and is.
+Everything else is kept as it was filled in at the deployment, so that a rollback starts what ran.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from release.config import shape, variables
+from release.config.document import read_value
 from release.config.model import Manifest
-from release.config.origin import KeyPath, dotted
+from release.config.origin import KeyPath, Source, dotted
 from release.errors import ManifestError
 
 _REFERENCES = "references"  # beside the manifest's own keys; no key of a manifest has this name
@@ -59,9 +61,11 @@ def from_ledger(config: Mapping[str, Any], environ: Mapping[str, str] | None = N
 
 
 def missing_variables(config: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
-    """`key: VARIABLE` for every reference whose variable is not set now."""
+    """A line for every hidden value that cannot be filled in now: `registry.password: REGISTRY_PASSWORD is not set`."""
     kept: Mapping[str, str] = config.get(_REFERENCES, {})
-    return [f"{key}: {name}" for key, text in kept.items() for name in variables.names(text) if name not in environ]
+    missing = [(key, name) for key, text in kept.items() for name in variables.names(text) if name not in environ]
+    lost = [f"{key}: was given by a flag and is not kept" for key, text in kept.items() if not text]
+    return [f"{key}: {name} is not set" for key, name in missing] + lost
 
 
 def _fill(values: dict[str, Any], key: str, text: str, environ: Mapping[str, str]) -> None:
@@ -70,9 +74,11 @@ def _fill(values: dict[str, Any], key: str, text: str, environ: Mapping[str, str
     except variables.Missing:
         return
     holder, last = _holder(values, key)
-    if key.startswith("notify.") and filled:
-        values["notify"] = [*values.get("notify", ()), filled]
-    elif isinstance(holder, dict):
+    if key == "notify":  # the whole list came from one variable
+        values["notify"] = read_value(filled, key, Source.ENVIRONMENT)[0] or []
+    elif key.startswith("notify."):
+        values["notify"] = [*values.get("notify", ()), *([filled] if filled else [])]
+    elif filled and isinstance(holder, dict):
         holder[last] = filled
 
 
