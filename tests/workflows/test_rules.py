@@ -69,7 +69,7 @@ def test_a_workflow_may_read_the_repository_and_nothing_else_unless_a_job_says_s
         for name, job in workflow["jobs"].items()
         if any(access == "write" for access in job.get("permissions", {}).values())
     }
-    pushing = {name for name, job in workflow["jobs"].items() if "--push" in str(job["steps"])}
+    pushing = {name for name, job in workflow["jobs"].items() if any(step["name"] == "Push" for step in job["steps"])}
     assert writing == pushing
 
 
