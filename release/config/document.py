@@ -47,6 +47,11 @@ class Document:
     marks: dict[KeyPath, Mark] = field(default_factory=dict)
     complaints: list[Complaint] = field(default_factory=list)
 
+    def filled(self, path: KeyPath) -> bool:
+        """True where a `${NAME}` was filled in."""
+        mark = self.marks.get(path)
+        return mark is not None and mark.reference is not None
+
     def origin(self, path: KeyPath) -> Origin | None:
         """Where this key stands; for one that is not there, its nearest section."""
         for length in range(len(path), 0, -1):

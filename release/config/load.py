@@ -101,7 +101,7 @@ def _is_secret(path: KeyPath, manifest: Manifest) -> bool:
 
 
 def _filled(document: Document, environ: Mapping[str, str]) -> dict[str, Any]:
-    """The document with every `${NAME}` filled in. A list's entry that comes out empty is left out."""
+    """The document with every `${NAME}` filled in. A list's entry or an optional text that comes out empty is none."""
     marks: dict[KeyPath, Mark] = {}
 
     def walk(value: Any, old: KeyPath, new: KeyPath) -> Any:
@@ -114,7 +114,7 @@ def _filled(document: Document, environ: Mapping[str, str]) -> dict[str, Any]:
             kept: list[Any] = []
             for index, item in enumerate(value):
                 filled = walk(item, (*old, index), (*new, len(kept)))
-                if filled is None and item is not None:
+                if filled in (None, "") and filled != item:
                     del marks[(*new, len(kept))]
                 else:
                     kept.append(filled)
@@ -156,9 +156,11 @@ def _fitted(document: Document, path: KeyPath, value: Any, annotation: Any) -> A
     if isinstance(value, list):
         inner = shape.step(annotation, 0)
         return [_fitted(document, (*path, index), item, inner) for index, item in enumerate(value)]
-    if shape.is_text(annotation) and not isinstance(value, str):
-        return _text(document, path, value, annotation)
-    return value
+    if not shape.is_text(annotation):
+        return value
+    if value == "" and shape.optional(annotation) and document.filled(path):
+        return None
+    return value if isinstance(value, str) else _text(document, path, value, annotation)
 
 
 def _text(document: Document, path: KeyPath, value: Any, annotation: Any) -> Any:

@@ -65,6 +65,11 @@ def test_a_variable_never_becomes_yaml(manifest_of) -> None:
     assert manifest.service == "translator"
 
 
+def test_what_comes_out_empty_is_not_given_with_or_without_quotes(manifest_of) -> None:
+    manifest = manifest_of("registry: {username: '${NONE:-}', password: ${NONE:-}}\nnotify: ['${NONE:-}', ${NONE:-}]\n")
+    assert (manifest.registry.username, manifest.registry.password, manifest.notify) == (None, None, ())
+
+
 def test_a_boolean_from_a_variable_in_env_is_its_text(manifest_of) -> None:
     text = "service: a\ncontainer: {port: 1, env: {DEBUG: ${D}, E: ${EMPTY}, Q: '${D}'}}\n"
     manifest = manifest_of(text, environ={"D": "true", "EMPTY": ""})
