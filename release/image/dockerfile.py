@@ -106,6 +106,23 @@ def _quoted(text: str, escape: str) -> str:
     return '"' + "".join(escape + sign if sign in (escape, '"', "$") else sign for sign in flat) + '"'
 
 
+def base(text: str, arguments: Mapping[str, str]) -> str:
+    """The image that the last stage is built from, through the stages before it; empty where it is `scratch`."""
+    known: dict[str, str] = {}
+    stages: dict[str, str] = {}
+    found = ""
+    for instruction in instructions(text):
+        if instruction.word == "ARG" and not found:
+            name, _, default = instruction.rest.partition("=")
+            known[name.strip()] = arguments.get(name.strip(), _unquoted(default))
+        elif instruction.word == "FROM":
+            words = [word for word in _substitute(instruction.rest, known).split() if not word.startswith("--")]
+            found = stages.get(words[0].lower(), words[0]) if words else ""
+            if len(words) == 3 and words[1].upper() == "AS":
+                stages[words[2].lower()] = found
+    return "" if found == "scratch" else found
+
+
 def _instruction(lines: list[str], last: int) -> Instruction:
     word, _, rest = " ".join(lines).partition(" ")
     return Instruction(word.upper(), rest.strip(), last)
