@@ -1,0 +1,1 @@
+"""The demo: the main job, for real, on this machine, under load, with everything it makes in `.demo/`."""
