@@ -25,6 +25,7 @@ class Occasion(StrEnum):
     REFUSED = "refused"
     ROLLED_BACK = "rolled back"
     TRIPPED = "taken back by the guard"
+    HELD = "over its budget, and left in place"
     SUPERSEDED = "superseded"
     FAILED = "failed"
 

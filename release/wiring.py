@@ -18,7 +18,8 @@ from release.engine.base import Engine
 from release.errors import LedgerError, Locked, ManifestError, ReleaseError, UsageError
 from release.image.store import Image, ImageStore, Progress, RegistryClient
 from release.ledger.locks import DeploymentLock, TrafficLock
-from release.ledger.store import Ledger
+from release.ledger.store import Ledger, utc_now
+from release.notify import Event, Notifier, Occasion
 from release.observe.samples import AccessLog
 from release.pipeline.events import Report, Said
 from release.pipeline.interruption import Interruption
@@ -27,6 +28,7 @@ from release.rollout import identity
 from release.rollout.hands import Hands, Plan
 
 if TYPE_CHECKING:
+    from release.image.build import Sources
     from release.source.repository import Resolved, Source
 
 
@@ -202,11 +204,32 @@ def make_images(manifest: Manifest, state: State) -> ImageStore:
 
 
 def make_registry(manifest: Manifest) -> RegistryClient | None:
-    if manifest.engine.kind == "process" or manifest.image is None:
+    """A registry is asked only where the manifest names one: in the image's name, or by a push or a login."""
+    named = names_registry(manifest.repository) or manifest.registry.push or manifest.registry.username
+    if manifest.engine.kind == "process" or not named:
         return None
     from release.image.registry import DockerRegistry
 
     return DockerRegistry(manifest.registry, manifest.engine.host)
+
+
+def names_registry(repository: str) -> bool:
+    """`registry.example.com/team/app` and `localhost:5000/app` do; `app` and `team/app` do not."""
+    first, slash, _ = repository.partition("/")
+    return bool(slash) and ("." in first or ":" in first or first == "localhost")
+
+
+def image_sources(hands: Hands) -> Sources:
+    from release.image.build import Sources
+
+    if hands.manifest.engine.kind == "process":
+        return Sources(hands.images)
+    from release.image.base import DockerBases
+    from release.image.wheelhouse import WheelCache
+
+    cache = hands.state.cache
+    bases = DockerBases(cache / "bases", hands.manifest.engine.host)
+    return Sources(hands.images, hands.registry, bases, WheelCache(cache / "wheels"))
 
 
 def make_proxy(manifest: Manifest, state: State) -> Proxy:
@@ -226,7 +249,16 @@ def _plan(hands: Hands, source: Source, resolved: Resolved, scratch: Path | None
             source.export(resolved.commit, into)
 
     def obtain(tree: Path, progress: Progress) -> Image:
-        return build.obtain(hands.manifest, resolved, tree, hands.images, hands.registry, hands.state.cache, progress)
+        wanted = build.Wanted(
+            release=resolved.release,
+            commit=resolved.commit,
+            tree=tree,
+            now=utc_now(),
+            origin_url=resolved.origin_url,
+            snapshot=resolved.snapshot,
+        )
+        obtained = build.obtain(wanted, hands.manifest, image_sources(hands), progress)
+        return obtained.image
 
     return Plan(
         release=resolved.release,
@@ -239,13 +271,14 @@ def _plan(hands: Hands, source: Source, resolved: Resolved, scratch: Path | None
     )
 
 
-def _notify(ledger: Ledger, report: Report, manifest: Manifest, kind: str, title: str, body: str) -> None:
+def _notify(
+    ledger: Ledger, report: Report, manifest: Manifest, occasion: Occasion, release: str, reason: str, live: str | None
+) -> None:
     """Tells those named under `notify`; one that fails is recorded and fails nothing."""
     if not manifest.notify:
         return
-    from release.notify import Event, Notifier
-
-    for failure in Notifier(list(manifest.notify)).send(Event(kind, title, body)):
+    event = Event(occasion, manifest.scope, release, reason, live, identity.actor(), identity.host())
+    for failure in Notifier(list(manifest.notify)).send(event):
         report(Said(f"a notification failed: {failure}", "warning"))
         with contextlib.suppress(ReleaseError):
             ledger.note("notification failed", failure)

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from release.errors import Interrupted, Refused, ReleaseError, Superseded
@@ -13,10 +14,11 @@ from release.ledger.journal import Journal
 from release.ledger.records import DeploymentRow, DeploymentState, Kind, Standing
 from release.ledger.store import utc_now
 from release.naming import Slot
+from release.notify import Occasion
 from release.operations.settle import settle
 from release.pipeline.events import Began, Ended, Said
 from release.pipeline.runner import Runner
-from release.rollout import bluegreen, identity
+from release.rollout import bluegreen, freeze, identity
 from release.rollout.deployment import Deployment
 from release.rollout.hands import Hands, Plan
 
@@ -39,6 +41,7 @@ class Wishes:
 
     accepted: Mapping[str, str] = field(default_factory=dict)
     again: bool = False  # deploy even where exactly this release is live
+    ignore_freeze: str | None = None  # a person's reason for deploying within a freeze window
     execute: bluegreen.Execute = lambda command, directory, timeout: ""
 
 
@@ -49,6 +52,8 @@ def deploy(hands: Hands, plan: Plan, wishes: Wishes, hold_lock: Callable[[str], 
     """
     began = time.monotonic()
     deployment_id = identity.deployment_id()
+    if wishes.ignore_freeze is None:
+        freeze.require_open(hands.manifest.freeze, datetime.now())
     with hold_lock(deployment_id), hands.interruption.handling():
         settle(hands)
         row = _row(hands, plan, deployment_id)
@@ -57,6 +62,8 @@ def deploy(hands: Hands, plan: Plan, wishes: Wishes, hold_lock: Callable[[str], 
             hands.report(Said(text))
             return Result(0, "live", text, None, str(plan.release))
         hands.ledger.begin(row)
+        if wishes.ignore_freeze is not None:
+            hands.ledger.note("freeze ignored", wishes.ignore_freeze, deployment_id, actor=hands.actor)
         deployment = Deployment(hands, row)
         remember_previous(deployment)
         return _run(deployment, plan, wishes, began)
@@ -86,7 +93,7 @@ def _committed(deployment: Deployment, began: float) -> Result:
     if unobserved:
         text += f"; unobserved: {unobserved}"
     hands.report(Ended(deployment.id, outcome, text, seconds))
-    hands.notify("deployed", f"{hands.manifest.scope}: {deployment.release} is {outcome}", text)
+    hands.notify(Occasion.DEPLOYED, deployment.release, text, deployment.release)
     data = {
         "slot": str(deployment.slot),
         "previous": deployment.row.previous_release,
@@ -101,7 +108,7 @@ def _ended(deployment: Deployment, error: BaseException, began: float) -> Releas
     hands = deployment.hands
     if not isinstance(error, ReleaseError):
         error = ReleaseError(f"{type(error).__name__}: {error}", hint="this is a defect of the toolkit: report it")
-    state, kind = outcome_of(error)
+    state, occasion = outcome_of(error)
     served = deployment.fact("switched_at") is not None
     try:
         if isinstance(error, Refused):
@@ -115,19 +122,20 @@ def _ended(deployment: Deployment, error: BaseException, began: float) -> Releas
     live = deployment.row.previous_release
     text = f"{deployment.release} is {state}: {error.message}. " + (f"{live} is live." if live else "Nothing is live.")
     hands.report(Ended(deployment.id, state, text, time.monotonic() - began))
-    hands.notify("guard tripped" if served and kind == "refused" else kind, f"{hands.manifest.scope}: {state}", text)
+    tripped = served and occasion is Occasion.REFUSED
+    hands.notify(Occasion.TRIPPED if tripped else occasion, deployment.release, error.message, live)
     error.context.setdefault("deployment", deployment.id)
     return error
 
 
-def outcome_of(error: ReleaseError) -> tuple[DeploymentState, str]:
+def outcome_of(error: ReleaseError) -> tuple[DeploymentState, Occasion]:
     if isinstance(error, Superseded):
-        return DeploymentState.SUPERSEDED, "superseded"
+        return DeploymentState.SUPERSEDED, Occasion.SUPERSEDED
     if isinstance(error, Interrupted):
-        return DeploymentState.UNDONE, "interrupted"
+        return DeploymentState.UNDONE, Occasion.FAILED
     if isinstance(error, Refused):
-        return DeploymentState.REFUSED, "refused"
-    return DeploymentState.FAILED, "failed"
+        return DeploymentState.REFUSED, Occasion.REFUSED
+    return DeploymentState.FAILED, Occasion.FAILED
 
 
 def _row(hands: Hands, plan: Plan, deployment_id: str) -> DeploymentRow:

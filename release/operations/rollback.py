@@ -16,6 +16,7 @@ from release.errors import LedgerError, ProxyError, Refused, ReleaseError, Servi
 from release.ledger.records import DeploymentRow, DeploymentState, Kind, ReleaseRow, Standing, StepState, SwitchRow
 from release.ledger.store import utc_now
 from release.naming import Slot
+from release.notify import Occasion
 from release.observe.readiness import probe
 from release.operations.deploy import Result, live_release
 from release.operations.settle import settle
@@ -138,7 +139,7 @@ def _go(hands: Hands, row: DeploymentRow, target: ReleaseRow, reason: str, began
     _record(hands, row, target, reason)
     text = f"{target.name} is live again on {slot}; {row.previous_release} is withdrawn"
     hands.report(Ended(row.id, "live", text, time.monotonic() - began))
-    hands.notify("rolled back", f"{hands.manifest.scope}: rolled back to {target.name}", f"{text}. {reason}".strip())
+    hands.notify(Occasion.ROLLED_BACK, row.previous_release or "", f"{text}. {reason}".strip(), target.name)
     data = {
         "slot": str(slot),
         "previous": row.previous_release,

@@ -15,6 +15,7 @@ from release.engine.base import Engine
 from release.image.store import Image, ImageStore, Progress, RegistryClient
 from release.ledger.store import Ledger
 from release.naming import ReleaseName
+from release.notify import Occasion
 from release.observe.samples import AccessLog
 from release.pipeline.events import Report
 from release.pipeline.interruption import Interruption
@@ -40,7 +41,7 @@ class Hands:
     interruption: Interruption
     traffic_lock: Callable[[], AbstractContextManager[object]]
     access_log: Callable[[], AccessLog]
-    notify: Callable[[str, str, str], None]  # kind, title, body; records its own failures
+    notify: Callable[[Occasion, str, str, str | None], None]  # occasion, release, reason, what is live; never raises
     actor: str
     config: dict[str, Any]  # the manifest in the form that the ledger keeps: no secret in it
     registry: RegistryClient | None = None

@@ -10,6 +10,7 @@ from release.checks.base import Subject
 from release.checks.traffic import top_up
 from release.engine.base import State
 from release.errors import EngineError, Refused
+from release.notify import Occasion
 from release.observe.guard import Budget, EngineFacts, Guard, Trip
 from release.observe.readiness import probe
 from release.pipeline.events import Said, StepProgress, VerdictGiven
@@ -73,7 +74,7 @@ class Observation:
                     raise Refused(f"the guard tripped: {decision.reason}", hint="`release report` shows the evidence")
                 text = f"the guard tripped ({decision.reason}); traffic stays, because {held}"
                 hands.report(Said(text, "error"))
-                hands.notify("guard tripped", f"{hands.manifest.scope}: guard tripped, traffic stays", text)
+                hands.notify(Occasion.HELD, deployment.release, text, deployment.release)
             counts, left = guard.counts, max(0.0, end - time.time())
             text = f"{counts.requests} requests, {counts.errors} errors, {left:.0f} s to go"
             hands.report(StepProgress(self.name, text))
