@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -79,19 +79,26 @@ class AccessLog:
             if cursor is not None:
                 first = inodes.index(cursor.inode) if cursor.inode in inodes else len(files) - 1
             for file in files[max(0, first) :]:
-                cursor = self._read_on(file, cursor, samples)
+                more, cursor = self._read_on(file, cursor)
+                samples += more
         return samples, cursor
+
+    def follow(self, start: float) -> tuple[list[Sample], Cursor | None]:
+        """Every request so far that began at or after `start` (Unix seconds), and the cursor that goes on from there:
+        between the two no line is lost and none comes twice."""
+        found: list[Sample] = []
+        cursor: Cursor | None = None
+        with self._files() as files:
+            for file in files:
+                status = os.fstat(file.fileno())
+                cursor = Cursor(status.st_ino, 0 if status.st_mtime >= start else status.st_size)
+                samples, cursor = self._read_on(file, cursor)
+                found += [sample for sample in samples if sample.began >= start]
+        return found, cursor
 
     def window(self, start: float, end: float) -> list[Sample]:
         """Every request that began at or after `start` and ended by `end` (Unix seconds), in the log's order."""
-        found: list[Sample] = []
-        with self._files() as files:
-            for file in files:
-                if os.fstat(file.fileno()).st_mtime < start:
-                    continue
-                lines = (line for line in file if line.endswith(b"\n"))
-                found += [sample for sample in self._parsed(lines) if sample.began >= start and sample.time <= end]
-        return found
+        return [sample for sample in self.follow(start)[0] if sample.time <= end]
 
     @contextlib.contextmanager
     def _files(self) -> Iterator[list[BinaryIO]]:
@@ -118,7 +125,7 @@ class AccessLog:
                 found.append((path == self.path, status.st_mtime, path, status.st_ino))
         return {path: inode for _, _, path, inode in sorted(found)}
 
-    def _read_on(self, file: BinaryIO, cursor: Cursor | None, into: list[Sample]) -> Cursor:
+    def _read_on(self, file: BinaryIO, cursor: Cursor | None) -> tuple[Iterator[Sample], Cursor]:
         status = os.fstat(file.fileno())
         offset = cursor.offset if cursor is not None and cursor.inode == status.st_ino else 0
         if offset > status.st_size:  # truncated in place
@@ -126,10 +133,9 @@ class AccessLog:
         file.seek(offset)
         data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
-        into += self._parsed(iter(whole.split(b"\n")))
-        return Cursor(status.st_ino, offset + len(whole))
+        return self._parsed(whole.split(b"\n")), Cursor(status.st_ino, offset + len(whole))
 
-    def _parsed(self, lines: Iterator[bytes]) -> Iterator[Sample]:
+    def _parsed(self, lines: Iterable[bytes]) -> Iterator[Sample]:
         for line in lines:
             if not line.strip():
                 continue

@@ -179,6 +179,20 @@ def test_a_window_spans_rotated_logs_and_ends_where_it_is_told(log: AccessLog) -
     assert AccessLog(log.path.with_name("none.json")).window(0, 9999) == []
 
 
+def test_following_from_a_moment_on_goes_on_where_the_first_look_ended(log: AccessLog) -> None:
+    write(log, line(1), line(2))
+    rotate(log)
+    half = line(4)
+    write(log, line(3), half[:50])
+    samples, cursor = log.follow(1001.5)
+    assert ids(samples) == ["r2", "r3"]
+    write(log, half[50:])
+    rotate(log)
+    write(log, line(5))
+    assert ids(log.since(cursor)[0]) == ["r4", "r5"]
+    assert AccessLog(log.path.with_name("none.json")).follow(0) == ([], None)
+
+
 def test_packed_logs_are_left_alone(log: AccessLog) -> None:
     write(log, line(1))
     log.path.with_name("access.json.2.gz").write_bytes(b"\x1f\x8b")
