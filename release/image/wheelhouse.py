@@ -113,7 +113,8 @@ def _pip(line: list[str], progress: Progress) -> None:
             process.kill()
             raise
     if process.returncode != 0:
-        raise BuildFailed(f"pip could not download the wheels: {tail[-1] if tail else ''}", hint=_hint(tail))
+        said = [line for line in tail if line.startswith("ERROR:")] or tail or [f"exit code {process.returncode}"]
+        raise BuildFailed(f"pip could not download the wheels: {said[0][:300]}", hint=_hint(tail))
 
 
 def _hint(tail: list[str]) -> str:
