@@ -1,0 +1,73 @@
+"""`release doctor`: what is wrong, and how to mend it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from release.cli.session import Session
+from release.cli.settings import common
+from release.errors import UsageError
+
+if TYPE_CHECKING:
+    from release.operations.doctor import Finding
+    from release.rollout.hands import Hands
+    from release.wiring import Desk
+
+
+@click.command()
+@click.option("--mend", is_flag=True, help="Settle dead runs, start nginx where it is down, record what serves.")
+@common
+@click.pass_context
+def doctor(context: click.Context, mend: bool) -> int:
+    """Find out what is wrong, and how to mend it.
+
+    Holds what serves, what runs and what happened against each other, asks engine and proxy, and looks for leftovers.
+    Exit code 3 where something is not well.
+    """
+    with Session.of(context) as session:
+        desk = session.desk
+        hands = session.hands = _hands(desk)
+        from release.operations.doctor import examine
+
+        done = _mend(desk, hands) if mend else []
+        found = examine(hands, desk.holder(hands))
+        well = all(finding.well for finding in found)
+        document: dict[str, Any] = {"ok": well, "mended": done, "findings": [asdict(finding) for finding in found]}
+        return session.show(document, partial(_lines, found, done), 0 if well else 3)
+
+
+def _hands(desk: Desk) -> Hands:
+    """What is deployed; before the first deployment, the manifest one stands in."""
+    try:
+        return desk.for_scope()
+    except UsageError:
+        return desk.for_manifest()
+
+
+def _mend(desk: Desk, hands: Hands) -> list[str]:
+    from release.operations.doctor import mend
+    from release.rollout import identity
+
+    with desk.hold(hands, f"doctor-{identity.deployment_id()}"):
+        return mend(hands)
+
+
+def _lines(found: list[Finding], done: list[str]) -> list[str]:
+    from release.cli.console import tables
+
+    lines = [f"{click.style('↻', fg='cyan')} {text}" for text in done]
+    widest = max((tables.columns_of(finding.about) for finding in found), default=0)
+    for finding in found:
+        sign = click.style("✓", fg="green") if finding.well else click.style("✗", fg="red")
+        first, *rest = finding.text.splitlines() or [""]
+        lines.append(f"{sign} {finding.about.ljust(widest)}  {first}")
+        lines += [f"  {' ' * widest}  {line.strip()}" for line in rest]
+        if finding.mend and not (finding.well and finding.mend in finding.text):
+            lines += [f"  {' ' * widest}  → {line.strip()}" for line in finding.mend.splitlines()]
+    if all(finding.well for finding in found):
+        lines.append("all is well")
+    return lines

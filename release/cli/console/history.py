@@ -1,0 +1,54 @@
+"""The rows of `release history`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from release.cli.console import tables
+from release.cli.console.status import _STATES as COLOURS
+from release.ledger.records import DeploymentRow
+
+
+def lines(rows: Sequence[DeploymentRow], width: int) -> list[str]:
+    """One line a run where the width allows it; what went wrong stands below it."""
+    if not rows:
+        return ["nothing was deployed yet"]
+    columns = ["started (UTC)", "what", "release", "outcome", "by", "deployment"]
+    cells = [[started(r), str(r.kind), r.release, str(r.state), r.actor, r.id] for r in rows]
+    head, rule, *body = tables.text(columns, cells, max(width, 100))
+    found = [click.style(head, dim=True), click.style(rule, dim=True)]
+    position = -1
+    for line in body:
+        if position + 1 < len(rows) and line.startswith(started(rows[position + 1])):
+            position += 1
+            if position:
+                found += _why(rows[position - 1])
+        found.append(_coloured(line, rows[max(position, 0)]))
+    return found + _why(rows[-1])
+
+
+def as_json(row: DeploymentRow) -> dict[str, Any]:
+    """The row without its facts, which are for recovery and no interface."""
+    document = asdict(row)
+    document.pop("facts")
+    document["reason"] = row.facts.get("reason", "")
+    return document
+
+
+def started(row: DeploymentRow) -> str:
+    return row.started_at[:19].replace("T", " ")
+
+
+def _why(row: DeploymentRow) -> list[str]:
+    """The reason of a run that did not end well; that of a rollback."""
+    reason = row.message if row.exit_code else str(row.facts.get("reason", "") or "")
+    return [click.style(f"    {line.strip()}", dim=True) for line in reason.splitlines()[:2]]
+
+
+def _coloured(line: str, row: DeploymentRow) -> str:
+    state = str(row.state)
+    return line.replace(f" {state} ", f" {click.style(state, fg=COLOURS.get(state))} ", 1)

@@ -1,0 +1,84 @@
+"""`release`: the entry point. Every error ends here as one clear message, its hint and its exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from release.cli import failure
+from release.cli.group import Commands
+from release.cli.settings import common
+from release.errors import ReleaseError
+
+_HELP = """Take a model service from a git tag to live traffic, and back, without a lost request.
+
+\b
+  release deploy v1.2.0     build, check, switch, watch
+  release rollback          the previous good release, at once
+  release status            what serves, and what a rollback would take
+
+Exit codes: 0 done; 1 refused by a check or the guard; 2 usage or manifest; 3 engine, proxy or registry not usable;
+4 locked by another run; 5 undone after an interruption; 6 superseded by a rollback; 7 live but unobserved.
+"""
+
+
+def _version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"release {version('release')}")
+        context.exit()
+
+
+@click.group(
+    "release",
+    cls=Commands,
+    help=_HELP,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+@common
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version and exit."
+)
+def cli() -> None: ...
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command and gives its exit code; nothing escapes but SystemExit of the interpreter itself."""
+    wants = failure.Wants.of(arguments)
+    try:
+        code = cli.main(args=list(arguments), prog_name="release", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.ClickException as error:
+        return failure.usage(error, wants)
+    except ReleaseError as error:
+        return failure.known(error, wants)
+    except (KeyboardInterrupt, click.Abort):
+        return failure.stopped(wants)
+    except BrokenPipeError:
+        return _reader_left()
+    except Exception as error:
+        return failure.unknown(error, wants)
+
+
+def _reader_left() -> int:
+    """`release history | head` is no error; nothing more is written, not even by the interpreter's own flush."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 0
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

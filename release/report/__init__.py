@@ -1,0 +1,1 @@
+"""A deployment's record as Markdown and JSON. Rows in, text out; it moves nothing and asks no engine."""

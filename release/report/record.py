@@ -1,0 +1,68 @@
+"""Everything that is known of one deployment, gathered from the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from release.ledger.records import DeploymentRow, NoteRow, ReleaseRow, StepRow, StepState, SwitchRow
+from release.ledger.store import Ledger
+from release.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Record:
+    """`steps` is the journal in order; `switches` and `notes` oldest first; `attachments` maps names to texts."""
+
+    deployment: DeploymentRow
+    release: ReleaseRow | None = None
+    steps: Sequence[StepRow] = ()
+    verdicts: Sequence[Verdict] = ()
+    switches: Sequence[SwitchRow] = ()
+    notes: Sequence[NoteRow] = ()
+    attachments: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step as a reader wants it: its last word, and whether it was taken back afterwards."""
+
+    name: str
+    state: StepState
+    seconds: float | None
+    detail: str
+    undone: str | None = None
+
+
+def gather(ledger: Ledger, deployment_id: str) -> Record:
+    """Raises LedgerError where the ledger cannot be read, KeyError for a deployment that it does not know."""
+    deployment = ledger.deployment(deployment_id)
+    if deployment is None:
+        raise KeyError(deployment_id)
+    names = ledger.attachments(deployment_id)
+    return Record(
+        deployment=deployment,
+        release=ledger.release(deployment.release),
+        steps=ledger.steps(deployment_id),
+        verdicts=ledger.verdicts(deployment_id),
+        switches=list(reversed(ledger.switches(deployment=deployment_id))),
+        notes=list(reversed(ledger.notes(deployment=deployment_id))),
+        attachments={name: ledger.attachment(deployment_id, name) or "" for name in names},
+    )
+
+
+def stages(steps: Sequence[StepRow]) -> list[Stage]:
+    """One a step in the order in which they began. A step that has no last word was cut off where it stood."""
+    found: dict[str, Stage] = {}
+    for row in steps:
+        before = found.get(row.step)
+        if row.state is StepState.UNDOING:
+            continue
+        if row.state in (StepState.UNDONE, StepState.UNDO_FAILED) and before is not None:
+            taken_back = row.detail or str(row.state)
+            if row.state is StepState.UNDO_FAILED:
+                taken_back = f"undo failed: {row.detail}"
+            found[row.step] = Stage(before.name, before.state, before.seconds, before.detail, taken_back)
+        else:
+            found[row.step] = Stage(row.step, row.state, row.seconds, row.detail)
+    return list(found.values())
