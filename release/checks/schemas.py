@@ -1,0 +1,295 @@
+"""Two JSON Schemas compared from the side of a caller: of what it sends (input), or of what it gets (output).
+
+A caller that keeps to the old description must still be understood, and must still understand. So inputs may only
+become wider, and outputs only narrower, except that a removed enum value is always named as breaking.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from release.checks.changes import Change, Severity, breaking, info, warning
+from release.checks.shapes import LIMITS, LOWER, UPPER, Document, Shape
+
+_MOST_COMPARISONS = 100_000
+
+
+class Way(StrEnum):
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+@dataclass
+class _Frame:
+    """How far up the pairs of schemas reach that a result took for equal, because they were under comparison."""
+
+    lowest: int
+
+
+class Schemas:
+    """Compares schemas of two documents. Results are kept, for components are used again and again."""
+
+    def __init__(self, old: Document, new: Document) -> None:
+        self._old, self._new = old, new
+        self._known: dict[tuple[str, str, Way], list[Change]] = {}
+        self._open: dict[tuple[str, str, Way], int] = {}
+        self._frames: list[_Frame] = []
+        self._count = 0
+
+    def compare(self, old: Any, new: Any, way: Way, *, null: bool = True) -> list[Change]:
+        """The changes, their places relative (`/name`, `/[]`). `null` False leaves null out of it.
+
+        A pair that is under comparison further up is taken for equal there: that is how recursive schemas end. Raises
+        ValueError for references that lead nowhere, and for schemas too entangled to compare.
+        """
+        key = (f"{null}{json.dumps(old, sort_keys=True)}", json.dumps(new, sort_keys=True), way)
+        if key in self._known:
+            return self._known[key]
+        if key in self._open:
+            self._frames[-1].lowest = min(self._frames[-1].lowest, self._open[key])
+            return []
+        self._count += 1
+        if self._count > _MOST_COMPARISONS:
+            raise ValueError("the schemas are too entangled to be compared")
+        depth = len(self._frames)
+        self._open[key] = depth
+        self._frames.append(_Frame(depth))
+        try:
+            found = list(dict.fromkeys(self._shapes(self._old.shape(old), self._new.shape(new), old, new, way, null)))
+        finally:
+            frame = self._frames.pop()
+            del self._open[key]
+        if frame.lowest >= depth:
+            self._known[key] = found  # it took nothing for granted
+        elif self._frames:
+            self._frames[-1].lowest = min(self._frames[-1].lowest, frame.lowest)
+        return found
+
+    def _shapes(self, old: Shape, new: Shape, raw_old: Any, raw_new: Any, way: Way, null: bool) -> Iterator[Change]:
+        if null:
+            yield from _nullable(old, new, way)
+        if old.discriminator != new.discriminator and old.discriminator is not None:
+            yield breaking("", f"discriminator was {old.discriminator}, is now {new.discriminator or 'absent'}")
+        if old.alternatives or new.alternatives:
+            yield from self._alternatives(old.alternatives or [raw_old], new.alternatives or [raw_new], way)
+            return
+        types = list(_types(old, new, way))
+        yield from types
+        if any(change.severity is Severity.BREAKING for change in types):
+            return
+        yield from _format(old, new, way)
+        yield from _enum(old, new, way)
+        yield from _limits(old, new, way)
+        yield from _other(old, new)
+        if way is Way.INPUT and old.default != new.default:
+            yield warning("", f"default was {_show(old.default)}, is now {_show(new.default)}")
+        yield from self._properties(old, new, way)
+        yield from self._additional(old, new, way)
+        yield from self._items(old, new, way)
+
+    def _properties(self, old: Shape, new: Shape, way: Way) -> Iterator[Change]:
+        before, after = self._visible(self._old, old, way), self._visible(self._new, new, way)
+        for name, raw in before.items():
+            place = f"/{pointer(name)}"
+            if name not in after:
+                lost = breaking if way is Way.OUTPUT or new.additional is False else warning
+                yield lost(place, "was removed")
+                continue
+            for change in self.compare(raw, after[name], way):
+                yield change.under(place)
+            was, now = name in old.required, name in new.required
+            if was != now:
+                worse = now if way is Way.INPUT else was
+                yield (breaking if worse else info)(place, f"is now {'required' if now else 'optional'}")
+        for name in (name for name in after if name not in before):
+            needed = way is Way.INPUT and name in new.required
+            place = f"/{pointer(name)}"
+            yield breaking(place, "was added and is required") if needed else info(place, "was added")
+        # Required without being described: the name is all there is.
+        if way is Way.INPUT:
+            for name in sorted(new.required - old.required - new.properties.keys()):
+                yield breaking(f"/{pointer(name)}", "is now required")
+        else:
+            for name in sorted(old.required - new.required - old.properties.keys() - new.properties.keys()):
+                yield breaking(f"/{pointer(name)}", "is now optional")
+
+    def _visible(self, document: Document, shape: Shape, way: Way) -> dict[str, Any]:
+        """Properties without those that never travel this way: readOnly in inputs, writeOnly in outputs."""
+        hidden = "readOnly" if way is Way.INPUT else "writeOnly"
+        return {name: raw for name, raw in shape.properties.items() if not _flag(document, raw, hidden)}
+
+    def _additional(self, old: Shape, new: Shape, way: Way) -> Iterator[Change]:
+        before, after = old.additional, new.additional
+        if before == after and not isinstance(before, dict):
+            return
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from (change.under("/{}") for change in self.compare(before, after, way))
+        elif after is False:
+            yield (breaking if way is Way.INPUT or isinstance(before, dict) else info)(
+                "/{}", "further properties are no longer allowed"
+            )
+        elif isinstance(after, dict):
+            text = "further properties are now restricted"
+            yield (breaking if way is Way.INPUT and before is True else info)("/{}", text)
+        else:
+            text = "further properties are now unrestricted"
+            yield (warning if way is Way.OUTPUT and isinstance(before, dict) else info)("/{}", text)
+
+    def _items(self, old: Shape, new: Shape, way: Way) -> Iterator[Change]:
+        if old.items is not None or new.items is not None:
+            before = True if old.items is None else old.items
+            after = True if new.items is None else new.items
+            yield from (change.under("/[]") for change in self.compare(before, after, way))
+        if len(old.prefix) != len(new.prefix):
+            yield breaking("/[]", f"had {len(old.prefix)} described places, has now {len(new.prefix)}")
+        for number, (one, two) in enumerate(zip(old.prefix, new.prefix, strict=False)):
+            yield from (change.under(f"/[{number}]") for change in self.compare(one, two, way))
+
+    def _alternatives(self, old: list[Any], new: list[Any], way: Way) -> Iterator[Change]:
+        """Inputs: what each old alternative took is taken by a new one. Outputs: each new one was an old one before."""
+        have, offer = (old, new) if way is Way.INPUT else (new, old)
+        taken: set[int] = set()
+        for raw in have:
+            changes = [
+                self.compare(*((raw, other) if way is Way.INPUT else (other, raw)), way, null=False) for other in offer
+            ]
+            clean = [n for n, found in enumerate(changes) if not _breaks(found)]
+            if clean:
+                best = min(clean, key=lambda n: (len(changes[n]), n))
+                taken.add(best)
+                yield from changes[best]
+                continue
+            name = label(raw)
+            same = [n for n, other in enumerate(offer) if label(other) == name]
+            if same:
+                taken.add(same[0])
+                yield from (change.under(f"/<{name}>") for change in changes[same[0]])
+            elif way is Way.INPUT:
+                yield breaking("", f"no longer takes {name}")
+            else:
+                yield breaking("", f"can now also be {name}")
+        for number, raw in enumerate(offer):
+            if number not in taken:
+                text = f"now also takes {label(raw)}" if way is Way.INPUT else f"is no longer {label(raw)}"
+                yield info("", text)
+
+
+def _breaks(changes: list[Change]) -> bool:
+    return any(change.severity is Severity.BREAKING for change in changes)
+
+
+def _flag(document: Document, raw: Any, name: str) -> bool:
+    seen = 0
+    while isinstance(raw, dict) and seen < 50:
+        if raw.get(name) is True:
+            return True
+        raw = document.target(raw["$ref"]) if "$ref" in raw else None
+        seen += 1
+    return False
+
+
+def pointer(name: str) -> str:
+    """A key as a JSON pointer spells it (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def label(raw: Any) -> str:
+    """A short name for an alternative: the component it refers to, its title, or its type."""
+    if not isinstance(raw, dict):
+        return "anything" if raw is True else "nothing"
+    if "$ref" in raw:
+        return str(raw["$ref"]).rpartition("/")[2]
+    if "title" in raw:
+        return str(raw["title"])
+    if "const" in raw or "enum" in raw:
+        return _show(raw.get("const", raw.get("enum")))
+    if isinstance(raw.get("allOf"), list) and raw["allOf"]:
+        return label(raw["allOf"][-1])
+    kind = raw.get("type")
+    if kind == "array":
+        return f"array of {label(raw.get('items', True))}"
+    return " or ".join(kind) if isinstance(kind, list) else str(kind or "an unnamed alternative")
+
+
+def _nullable(old: Shape, new: Shape, way: Way) -> Iterator[Change]:
+    if old.nullable != new.nullable:
+        worse = old.nullable if way is Way.INPUT else new.nullable
+        yield (breaking if worse else info)("", "can now be null" if new.nullable else "can no longer be null")
+
+
+def _types(old: Shape, new: Shape, way: Way) -> Iterator[Change]:
+    if old.types == new.types:
+        return
+    narrow, wide = (old.types, new.types) if way is Way.INPUT else (new.types, old.types)
+    fits = wide is None or (
+        narrow is not None and all(t in wide or (t == "integer" and "number" in wide) for t in narrow)
+    )
+    yield (info if fits else breaking)("", f"type was {_kinds(old.types)}, is now {_kinds(new.types)}")
+
+
+def _kinds(types: frozenset[str] | None) -> str:
+    return "anything" if types is None else " or ".join(sorted(types)) or "nothing"
+
+
+def _format(old: Shape, new: Shape, way: Way) -> Iterator[Change]:
+    if old.format == new.format:
+        return
+    harmless = old.format is None if way is Way.OUTPUT else new.format is None
+    text = f"format was {old.format or 'free'}, is now {new.format or 'free'}"
+    yield (info if harmless else breaking)("", text)
+
+
+def _enum(old: Shape, new: Shape, way: Way) -> Iterator[Change]:
+    if old.enum is None and new.enum is None:
+        return
+    if old.enum is None:
+        yield (breaking if way is Way.INPUT else info)("", f"is now limited to {_show(new.enum)}")
+    elif new.enum is None:
+        yield (info if way is Way.INPUT else warning)("", f"is no longer limited to {_show(old.enum)}")
+    else:
+        for value in (value for value in old.enum if value not in new.enum):
+            yield breaking("", f"enum value {_show(value)} was removed")
+        for value in (value for value in new.enum if value not in old.enum):
+            yield (info if way is Way.INPUT else warning)("", f"enum value {_show(value)} was added")
+
+
+def _limits(old: Shape, new: Shape, way: Way) -> Iterator[Change]:
+    """Tighter limits break those who send, looser ones may surprise those who receive."""
+    for key in sorted(LIMITS & (old.limits.keys() | new.limits.keys())):
+        was, now = old.limits.get(key), new.limits.get(key)
+        if was == now:
+            continue
+        text = f"{key} was {_show(was)}, is now {_show(now)}"
+        tighter = _tighter(key, was, now)
+        if way is Way.INPUT:
+            yield (breaking if tighter else info)("", text)
+        else:
+            yield (info if tighter and now is not None else warning)("", text)
+
+
+def _tighter(key: str, was: Any, now: Any) -> bool:
+    if now is None:
+        return False
+    if was is None:
+        return True
+    if key in LOWER:
+        return bool(now > was)
+    if key in UPPER:
+        return bool(now < was)
+    if key == "multipleOf":
+        return not float(was / now).is_integer()
+    return True
+
+
+def _other(old: Shape, new: Shape) -> Iterator[Change]:
+    for key in sorted(old.other.keys() | new.other.keys()):
+        if old.other.get(key) != new.other.get(key):
+            yield breaking("", f"{key} was changed, in a way that is not understood here")
+
+
+def _show(value: Any) -> str:
+    return "absent" if value is None else json.dumps(value, ensure_ascii=False)
