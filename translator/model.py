@@ -33,6 +33,9 @@ def weights_file(folder: Path, allow_pickle: bool = False) -> Path:
     missing = [name for name in NEEDED if not (folder / name).is_file()]
     if missing:
         raise StartError(f"{folder} is not a Marian model directory: {', '.join(missing)} missing")
+    unreadable = [path.name for path in folder.iterdir() if path.is_file() and not os.access(path, os.R_OK)]
+    if unreadable:
+        raise StartError(f"{folder}: no permission to read {', '.join(unreadable)}")
     if (folder / "model.safetensors").is_file():
         return folder / "model.safetensors"
     if (folder / "pytorch_model.bin").is_file():
