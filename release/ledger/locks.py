@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from release.errors import LedgerError, Locked
-from release.ledger.store import utc_now
+from release.ledger.shelf import utc_now
 
 # The text is padded to this and overwritten in place: that needs no new block, so it works on a full disk.
 _TEXT_BYTES = 4096

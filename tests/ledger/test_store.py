@@ -92,6 +92,23 @@ def test_a_standing_is_kept_with_who_gave_it_and_why(ledger: Ledger, release_row
     assert note.data == {"release": release_row.name, "standing": "rejected", "actor": "alice"}
 
 
+def test_what_a_deployment_learns_of_its_release_is_kept(ledger: Ledger, release_row: ReleaseRow) -> None:
+    first = ledger.save_release(release_row)
+    ledger.set_digest(release_row.name, "sha256:dd")
+    ledger.set_config(release_row.name, {"container": {"port": 6000}}, {"API_KEY": "ba9876543210"})
+    ledger.renew_image(release_row.name, "sha256:bb", 99)
+    assert ledger.release(release_row.name) == replace(
+        first,
+        digest="sha256:dd",
+        config={"container": {"port": 6000}},
+        secrets={"API_KEY": "ba9876543210"},
+        image_id="sha256:bb",
+        size=99,
+    )
+    with pytest.raises(UsageError, match="v9"):
+        ledger.set_digest("v9.9.9-0000000", "sha256:dd")
+
+
 def test_an_unknown_release_is_a_usage_error_and_leaves_no_note(ledger: Ledger) -> None:
     with pytest.raises(UsageError, match="v9"):
         ledger.set_standing("v9.9.9-0000000", Standing.GOOD, "", "alice")
