@@ -67,7 +67,8 @@ def rollback(
     if choice.release is None:
         hands.report(Said(choice.reason))
         return Result(0, "unchanged", choice.reason, None, live)
-    row = _row(hands, choice.release, live, traffic)
+    forward = targets.is_forward(next((r for r in releases if r.name == live), None), choice.release)
+    row = replace(_row(hands, choice.release, live, traffic), facts={"forward": forward, "reason": reason})
     hands.report(Began(row.id, f"roll {hands.manifest.scope} back to {choice.release.name}", ("probe", "switch")))
     with hands.interruption.handling():
         result = _go(hands, row, choice.release, reason, began)
@@ -116,7 +117,7 @@ def _row(hands: Hands, target: ReleaseRow, live: str | None, traffic: Traffic) -
 def _go(hands: Hands, row: DeploymentRow, target: ReleaseRow, reason: str, began: float) -> Result:
     # Intent before effect; a ledger that cannot be written does not stop the way back.
     with _quietly(hands, "the start of this rollback"):
-        hands.ledger.begin(replace(row, facts={"reason": reason, "began": time.time()}))
+        hands.ledger.begin(row)
     slot = Slot(row.slot or Slot.BLUE)
     way = _way(hands, target, slot, hands.engine.instances(hands.manifest.scope))
     manifest = as_deployed(hands, target)
@@ -137,7 +138,8 @@ def _go(hands: Hands, row: DeploymentRow, target: ReleaseRow, reason: str, began
     milliseconds = (time.monotonic() - began) * 1000
     hands.proxy.verify(switched.after)
     _record(hands, row, target, reason)
-    text = f"{target.name} is live again on {slot}; {row.previous_release} is withdrawn"
+    left = "stays good" if row.facts.get("forward") else "is withdrawn"
+    text = f"{target.name} is live again on {slot}; {row.previous_release} {left}"
     hands.report(Ended(row.id, "live", text, time.monotonic() - began))
     hands.notify(Occasion.ROLLED_BACK, row.previous_release or "", f"{text}. {reason}".strip(), target.name)
     data = {
@@ -170,7 +172,7 @@ def _move(hands: Hands, row: DeploymentRow, slot: Slot, release: str) -> Switche
 def _record(hands: Hands, row: DeploymentRow, target: ReleaseRow, reason: str) -> None:
     with _quietly(hands, "the outcome of this rollback"):
         left = row.previous_release
-        if left is not None and hands.ledger.release(left) is not None:
+        if left is not None and hands.ledger.release(left) is not None and not row.facts.get("forward"):
             hands.ledger.set_standing(left, Standing.WITHDRAWN, reason or f"rolled back to {target.name}", hands.actor)
         hands.ledger.set_standing(target.name, Standing.GOOD, f"rolled back to, from {left}", hands.actor)
         hands.ledger.mark_live(target.name, utc_now())

@@ -40,7 +40,7 @@ def choose(
     if not changes:
         raise Refused(f"{live} is the only release there ever was", hint="`release rollback --list` shows the targets")
     last = changes[0]
-    if last.kind is Kind.ROLLBACK:
+    if last.kind is Kind.ROLLBACK and not last.facts.get("forward"):
         return Choice(None, f"already rolled back to {live} by {last.actor}; going further takes --to (see --list)")
     if last.state not in _LIVE and last.state is not DeploymentState.RUNNING:
         return Choice(None, f"{last.release} was taken back already ({last.message}); going further takes --to")
@@ -83,6 +83,11 @@ def _before(live: str, releases: Sequence[ReleaseRow], last: DeploymentRow) -> C
     raise Refused(
         f"there is no good release before {live}", hint="`release rollback --list` shows what there is and why not"
     )
+
+
+def is_forward(leaving: ReleaseRow | None, target: ReleaseRow) -> bool:
+    """True where the target is the newer release: going there takes nothing back, so the one left stays as it stood."""
+    return leaving is not None and target.created_at > leaving.created_at
 
 
 def candidates(live: str, releases: Sequence[ReleaseRow], excluding: Collection[str] = ()) -> list[ReleaseRow]:
