@@ -25,7 +25,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Stage:
-    """A step as a reader wants it: its last word, and whether it was taken back afterwards."""
+    """A step as a reader wants it: its last word, and what was taken back afterwards, where anything was."""
 
     name: str
     state: StepState
@@ -59,9 +59,8 @@ def stages(steps: Sequence[StepRow]) -> list[Stage]:
         if row.state is StepState.UNDOING:
             continue
         if row.state in (StepState.UNDONE, StepState.UNDO_FAILED) and before is not None:
-            taken_back = row.detail or str(row.state)
-            if row.state is StepState.UNDO_FAILED:
-                taken_back = f"undo failed: {row.detail}"
+            failed = row.state is StepState.UNDO_FAILED
+            taken_back = f"undo failed: {row.detail}" if failed else row.detail or None
             found[row.step] = Stage(before.name, before.state, before.seconds, before.detail, taken_back)
         else:
             found[row.step] = Stage(row.step, row.state, row.seconds, row.detail)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 from release.cli.console import choose
@@ -21,7 +23,11 @@ def history(context: click.Context, limit: int) -> int:
         from release.cli.console import history as picture
 
         return session.show(
-            {"ok": True, "deployments": [picture.as_json(row) for row in rows]},
+            {
+                "ok": True,
+                "deployments": [picture.as_json(row) for row in rows],
+                "switches": [asdict(row) for row in hands.ledger.switches(limit=limit)],
+            },
             lambda: picture.lines(rows, choose.width()),
         )
 

@@ -1,4 +1,4 @@
-"""`release accept` and `release prune`."""
+"""`release accept`, `release prune` and `release remove`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import click
 
 from release.cli.session import Session
 from release.cli.settings import common
+from release.errors import UsageError
 
 
 @click.command()
@@ -46,7 +47,34 @@ def prune(context: click.Context, dry_run: bool) -> int:
         would = "would go" if dry_run else "removed"
 
         def lines() -> list[str]:
-            removed = [f"{would}: {name}" for name in found.removed]
-            return removed or ["nothing to remove"]
+            told = [f"{would}  {name}" for name in found.removed]
+            told += [f"stays    {name}" for name in found.kept] if dry_run or session.settings.verbose else []
+            told += [f"{click.style('failed', fg='red')}   {name}" for name in found.failed]
+            space = f"{found.bytes / 1e6:.0f} MB {'would be' if dry_run else 'are'} free again"
+            return [*told, space] if found.removed else [*told, "nothing to remove"]
 
-        return session.show({"ok": True, "dry_run": dry_run, **asdict(found)}, lines)
+        code = 3 if found.failed else 0
+        return session.show({"ok": not found.failed, "dry_run": dry_run, **asdict(found)}, lines, code)
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Really: traffic ends, and its history goes as well.")
+@common
+@click.pass_context
+def remove(context: click.Context, yes: bool) -> int:
+    """Take a service off this host, with all that is its own.
+
+    Its containers, images, nginx and state go; nothing else is touched. There is no way back.
+    """
+    with Session.of(context) as session:
+        desk, hands = session.for_scope()
+        if not yes:
+            raise UsageError(
+                f"this ends the traffic of {hands.manifest.scope} and removes its images and history",
+                hint="`release remove --yes` does it",
+            )
+        from release.operations.remove import remove as go
+
+        with desk.hold(hands, "remove"):
+            session.hands = None
+            return session.done(go(hands))

@@ -1,8 +1,8 @@
-"""`release doctor`: what is wrong, and how to mend it."""
+"""`release init` and `release doctor`: setting up, and finding out what is wrong."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,39 @@ if TYPE_CHECKING:
     from release.operations.doctor import Finding
     from release.rollout.hands import Hands
     from release.wiring import Desk
+
+
+@click.command()
+@click.option("--dockerfile", metavar="FILE", help="Which Dockerfile, where there are several.")
+@click.option("--force", is_flag=True, help="Write over files that exist.")
+@click.option("--dry-run", is_flag=True, help="Print what would be written; write nothing.")
+@common
+@click.pass_context
+def init(context: click.Context, dockerfile: str | None, force: bool, dry_run: bool) -> int:
+    """Write a release.yaml and a workflow for this repository.
+
+    Looks at the Dockerfile and the sources, picks ports that are free on this host, and says what it guessed, from
+    where and how sure it is. Files that exist stay as they are.
+    """
+    with Session.of(context) as session:
+        from release import scaffold
+        from release.config.state import ports_in_use
+
+        root = session.settings.cwd.resolve()
+        found = scaffold.scan(root, taken=ports_in_use(session.desk.root), dockerfile=dockerfile)
+        if name := session.settings.service:
+            found = replace(found, service=scaffold.Guess(name, "--service", scaffold.Certainty.SURE))
+        files = scaffold.render(found)
+        written = [] if dry_run else [str(path) for path in scaffold.write(root, files, force=force)]
+        document = {"ok": True, "written": written, "files": files, "told": found.told()}
+
+        def lines() -> list[str]:
+            if dry_run:
+                return [line for path, text in files.items() for line in (f"# {path}", text.rstrip(), "")]
+            then = "look through release.yaml, commit both, tag (`git tag v1.0.0`), and `release deploy v1.0.0`"
+            return [*found.told(), "", *(f"wrote {path}" for path in written), f"next: {then}"]
+
+        return session.show(document, lines)
 
 
 @click.command()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -211,7 +211,9 @@ class Live:
         picture = Table(box=box.SIMPLE_HEAD, show_lines=False, pad_edge=False, padding=(0, 1, 0, 0))
         for index, column in enumerate(columns):
             figures = tables.numeric(row[index] for row in rows if index < len(row))
-            picture.add_column(str(column), header_style="dim", justify="right" if figures else "left", overflow="fold")
+            word = max(tables.columns_of(part) for part in [*str(column).split(), ""])
+            side: Literal["right", "left"] = "right" if figures else "left"
+            picture.add_column(str(column), header_style="dim", justify=side, overflow="fold", min_width=word)
         for number, row in enumerate(rows):
             if tall and number:
                 picture.add_row()

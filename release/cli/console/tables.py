@@ -59,8 +59,9 @@ def columns_of(value: str) -> int:
 
 
 def numeric(cells: Iterable[str]) -> bool:
-    """True where every cell is a figure, so that the column reads better aligned to the right."""
-    return all(_number(cell) for cell in cells)
+    """True where every cell is a figure or empty, so that the column reads better aligned to the right."""
+    found = list(cells)
+    return any(c.isdigit() for cell in found for c in cell) and all(_number(cell) for cell in found)
 
 
 def _fit(wanted: list[int], width: int) -> list[int]:
