@@ -2,26 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
+from release.engine.base import Instance
 from release.errors import EngineError
-from release.ledger.records import DeploymentState
-from release.pipeline.events import Said
+from release.image import retention
+from release.ledger.records import Standing
+from release.naming import Slot
 from release.rollout.hands import Hands
+from release.rollout.prepare import runs
 
 
 @dataclass
 class Pruned:
-    """What went (or would go), what stays and why, and the bytes that images give back."""
+    """What went (or would go) and what stays, each with its reason; `bytes` is what the images take at most."""
 
-    removed: list[str] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
+    removed: list[tuple[str, str]] = field(default_factory=list)
+    kept: list[tuple[str, str]] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
     bytes: int = 0
-    failed: list[str] = field(default_factory=list)
 
 
 def prune(hands: Hands, *, dry_run: bool) -> Pruned:
-    raise EngineError("not wired yet")
+    """Containers first, then images, then build leftovers. What cannot be removed is told and stops nothing."""
+    plan = retention.plan(situation(hands), hands.manifest.retain)
+    pruned = Pruned(kept=[(kept.image.reference or kept.image.id[7:19], kept.reason) for kept in plan.keep])
+    for container in plan.containers:
+        _remove(pruned, container.name, "a stopped container", dry_run, partial(hands.engine.remove, container.id))
+    for going in plan.images:
+        name = going.image.reference or going.image.id[7:19]
+        _remove(pruned, name, going.reason, dry_run, partial(hands.images.remove, going.image))
+    for leftover in plan.leftovers:
+        _remove(pruned, leftover[:19], "left from a build", dry_run, partial(hands.images.discard, leftover))
+    pruned.bytes = plan.bytes
+    return pruned
 
 
-__all__ = ["DeploymentState", "Pruned", "Said", "prune"]
+def situation(hands: Hands) -> retention.Situation:
+    """Everything the plan rests on, as it is now."""
+    mine = hands.engine.instances(hands.manifest.scope)
+    live_slot = _live_slot(hands)
+    live = next((i.release for i in mine if i.slot is live_slot and runs(i)), None)
+    rows = hands.ledger.releases()
+    # A release that too few requests reached is what a bare rollback goes back to where it was live last.
+    unobserved = [r for r in rows if r.standing is Standing.UNOBSERVED and r.last_live_at and r.name != live]
+    under_way = [row.facts.get("image_id", "") for row in hands.ledger.unfinished()]
+    return retention.Situation(
+        images=hands.images.all(hands.manifest.scope),
+        releases=[retention.Known(r.name, r.image_id, str(r.standing), r.last_live_at) for r in rows],
+        live=live,
+        running=[i.image_id for i in mine if runs(i)],
+        in_progress=[*under_way, *(row.image_id for row in unobserved[:1])],
+        stopped=[retention.Stopped(i.id, i.name, i.image_id, i.release) for i in mine if not runs(i)],
+        standby=_cold_standby(mine, live_slot, live),
+        leftovers=hands.images.leftovers(hands.manifest.scope),
+    )
+
+
+def _live_slot(hands: Hands) -> Slot | None:
+    traffic = hands.proxy.switch.get()
+    return None if traffic is None else traffic.live
+
+
+def _cold_standby(mine: list[Instance], live_slot: Slot | None, live: str | None) -> str | None:
+    """The stopped container that a rollback would start again: in the idle slot, where nothing runs."""
+    if live_slot is None:
+        return None
+    idle = [i for i in mine if i.slot is live_slot.other]
+    if any(runs(i) for i in idle):
+        return None
+    stopped = [i for i in idle if i.release != live]
+    return max(stopped, key=lambda i: i.deployment).id if stopped else None
+
+
+def _remove(pruned: Pruned, name: str, reason: str, dry_run: bool, act: Callable[[], object]) -> None:
+    if dry_run:
+        pruned.removed.append((name, reason))
+        return
+    try:
+        act()
+    except EngineError as error:
+        pruned.failed.append((name, error.message))
+    else:
+        pruned.removed.append((name, reason))
