@@ -41,13 +41,15 @@ class Step:
 
 @dataclass
 class Hosted:
-    """A runner for one workflow of one repository. `contexts` are GitHub's: github, inputs, vars, secrets."""
+    """A runner for one workflow of one repository. `contexts` are GitHub's: github, inputs, vars, secrets; `machines`
+    is what the machine of a job adds to the environment, for each job is at home on another one."""
 
     workflow: dict[str, Any]
     repository: Path
     home: Path
     contexts: dict[str, dict[str, str]]
     environment: Mapping[str, str] = field(default_factory=dict)
+    machines: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ran: list[Step] = field(default_factory=list)
     summaries: dict[str, str] = field(default_factory=dict)
     artifacts: list[Path] = field(default_factory=list)
@@ -116,6 +118,7 @@ class Job:
             file.touch()
         env = {
             **self.host.environment,
+            **self.host.machines.get(self.name, {}),
             **self.contexts_as_environment(),
             **{f"GITHUB_{name}": str(file) for name, file in files.items()},
             **self.filled(self.host.workflow.get("env")),
