@@ -5,6 +5,7 @@ Images are the business of release/image. Listing and inspecting are one call ea
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from release import naming
 from release.daemon import Daemon, labels_filter, status
+from release.direct import Direct
 from release.engine import host
 from release.engine.base import EngineInfo, Instance, InstanceSpec, State
 from release.errors import EngineError
@@ -37,6 +39,9 @@ class DockerEngine:
 
     def __init__(self, host: str | None = None) -> None:
         self._daemon = Daemon(host)
+        self._direct = Direct(
+            self._daemon.host, "start the Docker Engine: sudo systemctl start docker (or sudo dockerd)"
+        )
 
     def info(self) -> EngineInfo:
         with self._daemon.errors("ask the Docker Engine about itself"):
@@ -90,10 +95,19 @@ class DockerEngine:
 
     def keep(self, instance_id: str, keep: bool) -> None:
         policy: Any = {"Name": "unless-stopped" if keep else "no"}
+        if self._direct.usable:
+            path = f"/containers/{instance_id}/update"
+            status_, said = self._direct.ask("POST", path, body={"RestartPolicy": policy})
+            if status_ >= 400:
+                raise EngineError(f"could not set the restart policy of {instance_id[:12]}: {said.get('message')}")
+            return
         with self._daemon.errors(f"set the restart policy of container {instance_id[:12]}"):
             self._daemon.api.update_container(instance_id, restart_policy=policy)
 
     def inspect(self, instance_id: str) -> Instance | None:
+        if self._direct.usable:
+            status_, said = self._direct.ask("GET", f"/containers/{instance_id}/json")
+            return None if status_ == 404 else _from_inspect(said)
         try:
             with self._daemon.errors(f"inspect container {instance_id[:12]}"):
                 return _from_inspect(self._daemon.api.inspect_container(instance_id))
@@ -107,6 +121,9 @@ class DockerEngine:
         # The slot and the deployment are labels of containers alone: whoever runs an image of ours by hand gets
         # the image's labels, and is left alone.
         wanted = {naming.LABEL_SCOPE: scope, naming.LABEL_SLOT: None, naming.LABEL_DEPLOYMENT: None}
+        if self._direct.usable:
+            query = {"all": "1", "filters": json.dumps(labels_filter(wanted))}
+            return [_from_list(row) for row in self._direct.ask("GET", "/containers/json", query)[1]]
         with self._daemon.errors("list containers"):
             rows = self._daemon.api.containers(all=True, filters=labels_filter(wanted))
         return [_from_list(row) for row in rows]
