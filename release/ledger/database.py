@@ -16,41 +16,29 @@ from typing import Any
 
 from release.errors import LedgerError
 from release.ledger import schema
-
-BUSY_SECONDS = 2.0
-_ROOM = 64 << 10  # less free space than this, and a failed write is put down to a full disk
-
-
-class LedgerFull(LedgerError):
-    """The disk (or a quota) has no room for the ledger; traffic can still move."""
-
-    full = True
+from release.ledger.failures import BUSY_SECONDS, LedgerFull, explain, primary, unreachable
 
 
 class Database:
     """One connection, shared by the threads of this process. Every method raises LedgerError and nothing of SQLite's.
 
     `readonly` never writes and never creates; it opens also where the disk is full or the directory is not ours to
-    write.
+    write. Opened for writing on a full disk, it answers every question, and a transaction raises LedgerFull until there
+    is room.
     """
 
     def __init__(self, path: Path, *, readonly: bool = False, migrations: Sequence[str] = schema.MIGRATIONS) -> None:
         self.path = path
         self.readonly = readonly
         self._mutex = threading.RLock()
-        with self._mapped():
-            if readonly:
-                self._connection = self._look()
-            else:
-                self._create_file()
-                self._connection = self._connect("mode=rw")
-            try:
-                if not readonly:
-                    self._connection.execute("PRAGMA synchronous=FULL")
-                self._migrate(migrations)
-            except BaseException:
-                self._connection.close()
+        self._migrations = migrations
+        self._brim = False  # opened for writing on a disk so full that only looking works
+        try:
+            self._connection = self._open(readonly)
+        except LedgerFull:
+            if readonly or not path.exists() or path.stat().st_size == 0:
                 raise
+            self._connection, self._brim = self._open(readonly=True), True
 
     def close(self) -> None:
         with self._mutex, self._mapped():
@@ -64,16 +52,39 @@ class Database:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Durable when the block has ended without an error; nothing of it happened otherwise."""
         with self._mutex, self._mapped():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
+            self._leave_the_brim()
+            with _all_or_nothing(self._connection):
                 yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    self._connection.execute("ROLLBACK")
-                raise
 
     # -- opening -----------------------------------------------------------------------------------------------
+
+    def _open(self, readonly: bool) -> sqlite3.Connection:
+        with self._mapped():
+            if readonly:
+                connection = self._look()
+            else:
+                self._create_file()
+                connection = self._connect("mode=rw")
+            try:
+                if not readonly:
+                    connection.execute("PRAGMA synchronous=FULL")
+                self._migrate(connection, readonly)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    def _leave_the_brim(self) -> None:
+        """Opens for writing what a full disk let be opened for looking only; raises LedgerFull where it is still so."""
+        if self._brim:
+            looking = self._connection
+            looking.close()  # it may hold the file for itself
+            try:
+                self._connection = self._open(readonly=False)
+            except LedgerError:
+                self._connection = self._open(readonly=True)
+                raise
+            self._brim = False
 
     def _create_file(self) -> None:
         """Makes the file group-writable whatever the umask; SQLite gives its -wal and -shm the same mode."""
@@ -82,7 +93,7 @@ class Database:
         except FileExistsError:
             return
         except OSError as error:
-            raise _unreachable(self.path, error) from error
+            raise unreachable(self.path, error) from error
         try:
             os.fchmod(descriptor, 0o660)
         finally:
@@ -117,7 +128,7 @@ class Database:
             except sqlite3.OperationalError as error:
                 connection.close()
                 first = first or error
-                if _primary(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                if primary(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                     break
             except sqlite3.Error:
                 connection.close()
@@ -125,8 +136,8 @@ class Database:
         assert first is not None
         raise first
 
-    def _migrate(self, migrations: Sequence[str]) -> None:
-        version, known = self._version(), len(migrations)
+    def _migrate(self, connection: sqlite3.Connection, readonly: bool) -> None:
+        version, known = self._version(connection), len(self._migrations)
         if version == known:
             return
         if version > known:
@@ -134,42 +145,30 @@ class Database:
                 f"the ledger {self.path} has schema {version}, this release knows up to {known}",
                 hint="a newer version of release wrote it: upgrade this one (pip install --upgrade release)",
             )
-        if self.readonly:
+        if readonly:
             raise LedgerError(
                 f"the ledger {self.path} has the older schema {version} (this release: {known})",
                 hint="run `release doctor` once as a user who may write it; opening it for writing migrates it",
             )
-        self._use_wal()
-        with self.transaction() as connection:
+        _use_wal(connection)
+        with _all_or_nothing(connection):
             # Another process may have migrated it while this one waited for the write lock.
-            for number in range(self._version(), known):
-                for statement in schema.statements(migrations[number]):
+            for number in range(self._version(connection), known):
+                for statement in schema.statements(self._migrations[number]):
                     connection.execute(statement)
             connection.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version={known}")
 
-    def _version(self) -> int:
-        version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-        application = int(self._connection.execute("PRAGMA application_id").fetchone()[0])
-        tables = int(self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+    def _version(self, connection: sqlite3.Connection) -> int:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        application = int(connection.execute("PRAGMA application_id").fetchone()[0])
+        tables = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
         if application != schema.APPLICATION_ID and (version or tables):
             raise LedgerError(
                 f"{self.path} is an SQLite file, and not a ledger of release",
                 hint="name another state directory with --state, or move that file away",
             )
         return version
-
-    def _use_wal(self) -> None:
-        """SQLite does not wait for this lock by itself, so two first openers need a little patience."""
-        deadline = time.monotonic() + BUSY_SECONDS
-        while True:
-            try:
-                self._connection.execute("PRAGMA journal_mode=WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if _primary(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
 
     # -- errors ------------------------------------------------------------------------------------------------
 
@@ -178,54 +177,29 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
-            raise _explain(self.path, error) from error
+            raise explain(self.path, error) from error
 
 
-def _primary(error: sqlite3.Error) -> int:
-    """The primary result code (the low byte of the extended one); 0 where the error is Python's own."""
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
-
-
-def _explain(path: Path, error: sqlite3.Error) -> LedgerError:
-    code = _primary(error)
-    if code == sqlite3.SQLITE_FULL or (code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and _is_full(path)):
-        return LedgerFull(
-            f"the ledger {path} cannot be written: the disk is full",
-            hint=f"free space on the file system of {path.parent} (`df -h {path.parent}`); traffic can still be moved",
-        )
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return LedgerError(
-            f"the ledger {path} is damaged ({error})",
-            hint=f"restore it from a backup, or set it aside (mv {path} {path}.damaged) and run `release doctor`; "
-            "what serves and what runs does not depend on it, its history does",
-        )
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return LedgerError(
-            f"the ledger {path} was busy for {BUSY_SECONDS:g} s",
-            hint=f"another process writes it; find it with `fuser {path}`, and repeat",
-        )
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
-        return LedgerError(
-            f"the ledger {path} cannot be opened or written ({error})",
-            hint=f"this user needs to write the file and its directory: join the group of {path.parent}",
-        )
-    return LedgerError(f"the ledger {path}: {error}", hint="run `release doctor`")
-
-
-def _unreachable(path: Path, error: OSError) -> LedgerError:
-    import errno
-
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return LedgerFull(f"the ledger {path} cannot be created: the disk is full", hint=f"free space on {path.parent}")
-    return LedgerError(
-        f"the ledger {path} cannot be created ({error.strerror})",
-        hint=f"make {path.parent} a directory that this user may write, or name another one with --state",
-    )
-
-
-def _is_full(path: Path) -> bool:
+@contextlib.contextmanager
+def _all_or_nothing(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
     try:
-        room = os.statvfs(path.parent)
-    except OSError:
-        return False
-    return room.f_bavail * room.f_frsize < _ROOM or (room.f_files > 0 and room.f_favail == 0)
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """SQLite does not wait for this lock by itself, so two first openers need a little patience."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if primary(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from release.ledger import rows
-from release.ledger.database import LedgerFull
 from release.ledger.deployments import Deployments
+from release.ledger.failures import LedgerFull
 from release.ledger.records import NoteRow, SwitchRow
 from release.ledger.releases import Releases
 from release.ledger.shelf import utc_now

@@ -473,6 +473,32 @@ def test_a_ledger_on_a_full_disk_can_be_looked_at_with_its_latest_row(
         assert [note.text for note in ledger.notes()] == ["the latest"]
 
 
+def test_a_ledger_opened_on_a_full_disk_answers_and_writes_once_there_is_room(
+    small_disk: Path, fill: Callable[[Path], None]
+) -> None:
+    path = small_disk / "ledger.db"
+    with Ledger(path) as ledger:
+        ledger.note("n", "before")
+    fill(small_disk)
+    with Ledger(path) as ledger:
+        for _ in range(2):
+            with pytest.raises(LedgerFull):
+                ledger.raise_epoch()
+            assert ledger.epoch() == 0 and len(ledger.notes()) == 1
+        (small_disk / "ballast").unlink()
+        assert ledger.raise_epoch() == 1
+
+
+def test_no_ledger_can_begin_on_a_full_disk(small_disk: Path, fill: Callable[[Path], None]) -> None:
+    fill(small_disk)
+    for _ in range(2):
+        with pytest.raises(LedgerFull):
+            Ledger(small_disk / "ledger.db")
+    (small_disk / "ballast").unlink()
+    with Ledger(small_disk / "ledger.db") as ledger:
+        assert ledger.raise_epoch() == 1
+
+
 def test_a_ledger_in_a_directory_that_may_not_be_written_can_be_looked_at(release_row: ReleaseRow) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root, to become somebody who may not write")
