@@ -81,8 +81,8 @@ def serve() -> Iterator[Callable[[Answer], Service]]:
 @pytest.fixture
 def subject(tmp_path: Path) -> Callable[..., Subject]:
     """Makes a subject from URLs; `tree` and `work` are folders of this test."""
-    (tmp_path / "tree").mkdir()
-    (tmp_path / "work").mkdir()
+    for name in ("tree", "work"):
+        (tmp_path / name).mkdir()
 
     def make(candidate: str, live: str | None = None, anchor: str | None = None, **options: Any) -> Subject:
         return Subject(
