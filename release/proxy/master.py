@@ -147,10 +147,12 @@ def _nginx_processes() -> Iterator[int]:
 
 
 def _command_line(pid: int) -> str:
+    """The words with a space after each; empty for a process that has ended, or has and is not yet reaped."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip() + " "
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
         return ""
+    return f"{words} " if words else ""
 
 
 def _parent(pid: int) -> int:

@@ -36,7 +36,7 @@ class Layout:
     workers: int = 4
 
     def __post_init__(self) -> None:
-        if not _PLAIN_PATH.match(str(self.state)):
+        if not _PLAIN_PATH.fullmatch(str(self.state)):
             raise ProxyError(
                 f"nginx cannot take the state directory {str(self.state)!r}",
                 hint="choose an absolute path of letters, digits, spaces and ._/@+,~=:- with --state",
@@ -93,28 +93,23 @@ def listen(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-@dataclass(frozen=True)
-class Key:
-    """The `map` that finds a client's sticky key; one without a key gets the request's own id instead."""
+def sticky_key(sticky: str, variable: str) -> tuple[str, str] | None:
+    """Source and entries of the `map` that finds a client's key, empty for a client without; None for `none`.
 
-    source: str
-    entries: str
-
-
-def sticky_key(sticky: str, variable: str) -> Key:
-    """`header:X-User` → the map's source `$http_x_user`; `variable` is a free variable name for a cookie's value."""
+    `header:X-User` → `$http_x_user`, `default $http_x_user;`. `variable` is a name free for a cookie's value.
+    """
     kind, _, name = sticky.partition(":")
     if kind == "none":
-        return Key('""', "default $request_id;")
+        return None
     if kind == "cookie":  # `$cookie_NAME` cannot take a dash in the name
-        return Key("$http_cookie", f'"~(?:^|;) ?{name}=(?<{variable}>[^;]+)" ${variable}; default $request_id;')
+        return "$http_cookie", f'"~(?:^|;) ?{name}=(?<{variable}>[^;]+)" ${variable};'
     source = "$remote_addr" if kind == "address" else "$http_" + name.lower().replace("-", "_")
-    return Key(source, f'default {source}; "" $request_id;')
+    return source, f"default {source};"
 
 
 def _service(manifest: Manifest, layout: Layout) -> str:
     proxy = manifest.proxy
-    if not _SERVER_NAME.match(proxy.server_name):
+    if not _SERVER_NAME.fullmatch(proxy.server_name):
         raise ProxyError(
             f"proxy.server_name {proxy.server_name!r} is no list of host names", hint="write names with spaces between"
         )
@@ -131,10 +126,17 @@ def _service(manifest: Manifest, layout: Layout) -> str:
         server_name=proxy.server_name,
         sticky=proxy.sticky,
         key=sticky_key(proxy.sticky, f"{identifier}_cookie"),
-        buckets=[range(start, start + 20) for start in range(0, BUCKETS, 20)],
+        buckets=_rows(BUCKETS, "0.1%", "{}"),
+        bytes=_rows(256, "0.39%", "{:02x}"),
         max_body=proxy.max_body,
         read_timeout=_milliseconds(max(proxy.read_timeout, proxy.stream_timeout or 0.0)),
     )
+
+
+def _rows(count: int, percent: str, name: str) -> list[str]:
+    """Lines of a `split_clients` block with `count` equal parts; the last one takes what rounding leaves."""
+    entries = [f"{percent} {name.format(number)};" for number in range(count - 1)] + [f"* {name.format(count - 1)};"]
+    return [" ".join(entries[start : start + 10]) for start in range(0, count, 10)]
 
 
 def _milliseconds(seconds: float) -> str:

@@ -27,7 +27,7 @@ def checked(traffic: Traffic) -> Traffic:
     """The same traffic, or ProxyError where its share or its owner cannot be one."""
     if not 0 <= traffic.green <= BUCKETS:
         raise ProxyError(f"a share of {traffic.green} per mille", hint="shares go from 0 to 1000")
-    if not _OWNER.match(traffic.owner):
+    if not _OWNER.fullmatch(traffic.owner):
         raise ProxyError(
             f"{traffic.owner!r} cannot own traffic", hint="use letters, digits, dots, dashes and underscores"
         )
@@ -58,6 +58,7 @@ def build(path: Path, traffic: Traffic) -> None:
 
     Whoever finds `path` finds it complete and durable. Raises OSError.
     """
+    fresh_parents = [directory for directory in (path.parent, path.parent.parent) if not directory.exists()]
     make_directory(path.parent)
     fresh = path.parent / f".new-{path.name}-{os.getpid()}"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -71,7 +72,7 @@ def build(path: Path, traffic: Traffic) -> None:
                 raise
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    for directory in (path.parent, path.parent.parent, path.parent.parent.parent):
+    for directory in (path.parent, *(parent.parent for parent in fresh_parents)):
         sync_directory(directory)
 
 
