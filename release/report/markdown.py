@@ -129,6 +129,9 @@ def _verdict(verdict: Verdict) -> list[str]:
             *_table(table.get("columns", []), table["rows"]),
         ]
     facts = [[name, shown] for name, value in verdict.evidence.items() if (shown := _scalar(value)) is not None]
+    for name, value in verdict.evidence.items():
+        if isinstance(value, list) and value and all(isinstance(line, str) for line in value):
+            body += ["", *_folded(_inline(name), ["", *_code(value[-_LOG_LINES:])])]
     if facts:
         body += ["", *_table(["evidence", ""], facts[:_SCALARS])]
     if not body:
@@ -156,17 +159,22 @@ def _timeline(record: Record) -> list[str]:
 
 
 def _log(record: Record) -> list[str]:
-    """The end of what was kept, open where the run failed. Four spaces make a code block that no text can close."""
+    """The end of every text that was kept with the deployment."""
     lines: list[str] = []
     for name, text in record.attachments.items():
         kept = text.splitlines()
         end = kept[-_LOG_LINES:]
         title = f"the end of {_inline(name)} ({len(end)} of {len(kept)} lines)"
-        lines += ["", *_folded(title, ["", *(f"    {_printable(line)[:_CELL]}" for line in end)])]
+        lines += ["", *_folded(title, ["", *_code(end)])]
     return lines[1:]
 
 
 # -- pieces of Markdown
+
+
+def _code(lines: Iterable[str]) -> list[str]:
+    """Four spaces make a code block that no text can close."""
+    return [f"    {_printable(line)[:_CELL]}" for line in lines]
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:

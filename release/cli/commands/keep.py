@@ -48,7 +48,9 @@ def prune(context: click.Context, dry_run: bool) -> int:
 
         def lines() -> list[str]:
             told = [f"{would}  {name}: {why}" for name, why in found.removed]
-            told += [f"stays    {name}: {why}" for name, why in found.kept] if dry_run or session.settings.verbose else []
+            told += (
+                [f"stays    {name}: {why}" for name, why in found.kept] if dry_run or session.settings.verbose else []
+            )
             told += [f"{click.style('failed', fg='red')}   {name}: {why}" for name, why in found.failed]
             space = f"{found.bytes / 1e6:.0f} MB {'would be' if dry_run else 'are'} free again"
             return [*told, space] if found.removed else [*told, "nothing to remove"]

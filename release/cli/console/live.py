@@ -102,7 +102,8 @@ class Live:
 
     def _end_step(self, event: StepEnded) -> None:
         self._step = None
-        self._undoing = self._undoing or event.state is StepState.FAILED
+        if event.state is StepState.FAILED:
+            self._undoing, self._step_began, self._progress = True, self._clock(), ""
         state = f"{event.state}: " if event.state is StepState.UNDO_FAILED else ""
         detail = f"{state}{event.detail}" if event.detail else str(event.state)
         self._print(self._row(event.step, event.state, detail, event.seconds))
@@ -194,12 +195,12 @@ class Live:
         return Group(row, then)
 
     def _evidence(self, verdict: Verdict) -> None:
+        for name, lines in tables.outputs(verdict):
+            self._excerpt(Excerpt(f"{verdict.check}: {name}", tuple(lines)))
         for table in tables.of(verdict, self._verbose):
             picture = self._stacked(table) if self._too_narrow(table) else self._table(table)
             self._print(Padding(Text(str(table.get("title", "")), style="italic"), (1, 0, 0, 4)))
             self._print(Padding(picture, (0, 0, 0, 4)))
-        if tables.of(verdict, self._verbose):
-            self._print(Text(""))
 
     def _too_narrow(self, table: Mapping[str, Any]) -> bool:
         prose = any(tables.columns_of(str(cell)) > 24 for row in table["rows"] for cell in row)

@@ -141,6 +141,8 @@ class Plain:
     def _evidence(self, verdict: Verdict) -> None:
         if self._quiet and verdict.green:
             return
+        for name, lines in tables.outputs(verdict):
+            self._excerpt(Excerpt(f"{verdict.check}: {name}", tuple(lines)))
         for table in tables.of(verdict, self._verbose):
             self._write("")
             self._write(f"    {table.get('title', '')}")

@@ -39,13 +39,14 @@ def lines(status: Status, now: float, width: int) -> list[str]:
 
 
 def _slots(status: Status, now: float, width: int) -> list[str]:
-    """One row a slot, the live one first; container names last, because they are long."""
-    columns = ["slot", "role", "traffic", "release", "state", "standing", "since", "container"]
+    """One row a slot, the live one first; container names last, and only where they fit: they are long."""
+    columns = ["slot", "role", "traffic", "release", "state", "standing", "since", "port", "container"]
     ordered = sorted(status.slots, key=lambda view: -view.share)
     rows = [_slot(view, now) for view in ordered]
-    if width < 100:
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    head, rule, *body = tables.text(columns, rows, width)
+    drawn = tables.text(columns, rows, width)
+    if len(drawn) > len(rows) + 2:
+        drawn = tables.text(columns[:-1], [row[:-1] for row in rows], width)
+    head, rule, *body = drawn
     styled = [click.style(head, dim=True), click.style(rule, dim=True)]
     for line in body:
         role = next((view.role for view in ordered if line.startswith(view.slot)), None)
@@ -63,7 +64,8 @@ def _slot(view: SlotView, now: float) -> list[str]:
         state or "-",
         view.standing or "-",
         age(view.since, now) or "-",
-        f"{view.container or '-'} :{view.port}",
+        str(view.port),
+        view.container or "-",
     ]
 
 
