@@ -41,7 +41,7 @@ def render(findings: Findings) -> dict[str, str]:
 
 def _text(value: str) -> str:
     """A YAML scalar that reads back as this text; quoted only where it has to be."""
-    return value if _CLEAN.fullmatch(value) and plain(value) == value else json.dumps(value)
+    return value if _CLEAN.fullmatch(value) and plain(value) == value else json.dumps(value, ensure_ascii=False)
 
 
 def _comment(value: str) -> str:
