@@ -193,7 +193,8 @@ def _cold(hands: Hands, row: DeploymentRow, way: Way, manifest: Manifest) -> str
     changed = instances.changed_secrets(target.secrets, secrets, manifest.scope)
     if changed:
         hands.report(Said(f"secrets changed since {target.name} was deployed: {', '.join(changed)}", "warning"))
-    hands.ledger.raise_epoch()
+    with _quietly(hands, "that this supersedes a running deployment"):
+        hands.ledger.raise_epoch()
     stopped = _clear_slot(hands, way)
     try:
         instance = _start(hands, row, way, manifest, secrets)

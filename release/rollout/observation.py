@@ -84,8 +84,9 @@ class Observation:
         """Feeds the guard and yields after each look; near the end it asks for the requests that are still missing."""
         deployment, hands = self._deployment, self._deployment.hands
         log = hands.access_log()
-        guard.add(log.window(guard.since, time.time()))
-        cursor = log.end()
+        guard.engine(EngineFacts(True, 0, str(deployment.fact("pid_token", ""))))
+        samples, cursor = log.follow(guard.since)
+        guard.add(samples)
         asked = 0.0
         topped_up = False
         while True:
