@@ -15,6 +15,7 @@ from release.errors import EngineError
 
 if TYPE_CHECKING:
     from docker import APIClient
+    from requests import Response
 
 DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
 TIMEOUT: Final = 60.0  # seconds without a byte from the daemon before a call is given up
@@ -56,6 +57,24 @@ class Daemon:
 
             options: dict[str, Any] = dict(kwargs_from_env()) if self._from_environment else {}
             return APIClient(**(options | {"base_url": self.host, "timeout": timeout, "version": None}))
+
+    @contextmanager
+    def stream(self, timeout: float) -> Iterator[APIClient]:
+        """A client of one's own for a build, push or pull; `timeout` is the longest silence in seconds. Its responses
+        are closed at the end, whatever a traceback still holds on to: that is what makes the daemon stop working."""
+        opened: list[Response] = []
+
+        def note(response: Response, *_: Any, **__: Any) -> None:
+            opened.append(response)
+
+        client = self.connect(timeout)
+        client.hooks["response"].append(note)
+        try:
+            yield client
+        finally:
+            for response in opened:
+                response.close()
+            client.close()
 
     def close(self) -> None:
         client: APIClient | None = getattr(self._local, "client", None)

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO
 
 from release import naming
 from release.daemon import Daemon, status
@@ -17,10 +17,6 @@ from release.image import dockerfile, labels
 from release.image.layers import Layers
 from release.image.store import BuildRequest, Progress
 from release.image.stream import BuildStream
-
-if TYPE_CHECKING:
-    from docker import APIClient
-    from requests import Response
 
 _DOCKERFILE = ".release.Dockerfile"  # its name inside the build context; never copied into an image
 _CANCEL = 5.0  # seconds that the daemon may take to stop a step after its client has gone
@@ -56,7 +52,7 @@ class Builder:
         slow = BuildFailed(
             f"building {reference} took longer than {request.timeout:g} s", hint="raise build.timeout in release.yaml"
         )
-        with self._context(request) as archive, self._stream(request.timeout) as client:
+        with self._context(request) as archive, self._daemon.stream(request.timeout) as client:
             with self._daemon.errors(f"build {reference}"):
                 events = client.build(
                     fileobj=archive,
@@ -111,23 +107,6 @@ class Builder:
                 fileobj=file,
             )
             yield file
-
-    @contextlib.contextmanager
-    def _stream(self, timeout: float) -> Iterator[APIClient]:
-        """A client whose responses are closed at the end, whatever a traceback still holds on to."""
-        opened: list[Response] = []
-
-        def note(response: Response, *_: Any, **__: Any) -> None:
-            opened.append(response)
-
-        client = self._daemon.connect(timeout)
-        client.hooks["response"].append(note)
-        try:
-            yield client
-        finally:
-            for response in opened:
-                response.close()
-            client.close()
 
     def _discard(self, log: BuildStream, scope: str, before: Collection[str]) -> None:
         """Containers first: the one of a cancelled step holds its layer. A step that was about to end when its client
