@@ -16,7 +16,7 @@ from release.config.model import Manifest
 from release.config.state import State, default_root, find
 from release.engine.base import Engine
 from release.errors import LedgerError, Locked, ManifestError, ReleaseError, UsageError
-from release.image.store import Image, ImageStore, Progress, RegistryClient
+from release.image.store import ImageStore, Progress, RegistryClient
 from release.ledger.locks import DeploymentLock, TrafficLock
 from release.ledger.store import Ledger, utc_now
 from release.notify import Event, Notifier, Occasion
@@ -28,7 +28,7 @@ from release.rollout import identity
 from release.rollout.hands import Hands, Plan
 
 if TYPE_CHECKING:
-    from release.image.build import Sources
+    from release.image.build import Obtained, Sources
     from release.source.repository import Resolved, Source
 
 
@@ -248,7 +248,7 @@ def _plan(hands: Hands, source: Source, resolved: Resolved, scratch: Path | None
         else:
             source.export(resolved.commit, into)
 
-    def obtain(tree: Path, progress: Progress) -> Image:
+    def obtain(tree: Path, progress: Progress) -> Obtained:
         wanted = build.Wanted(
             release=resolved.release,
             commit=resolved.commit,
@@ -257,8 +257,7 @@ def _plan(hands: Hands, source: Source, resolved: Resolved, scratch: Path | None
             origin_url=resolved.origin_url,
             snapshot=resolved.snapshot,
         )
-        obtained = build.obtain(wanted, hands.manifest, image_sources(hands), progress)
-        return obtained.image
+        return build.obtain(wanted, hands.manifest, image_sources(hands), progress)
 
     return Plan(
         release=resolved.release,

@@ -37,6 +37,10 @@ class State:
         return self.path / "locks"
 
     @property
+    def ports(self) -> Path:
+        return self.path / "ports.json"
+
+    @property
     def answers(self) -> Path:
         return self.path / "answers"
 
@@ -108,7 +112,7 @@ def ports_in_use(root: Path) -> dict[int, str]:
     ports: dict[int, str] = {}
     for scope in known_scopes(root):
         try:
-            for port in json.loads((root / scope / "ports.json").read_text(encoding="utf-8")):
+            for port in json.loads(State(root, scope).ports.read_text(encoding="utf-8")):
                 ports[int(port)] = scope
         except (OSError, ValueError, TypeError):
             continue

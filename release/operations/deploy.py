@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from release.errors import Interrupted, Refused, ReleaseError, Superseded
+from release.errors import Interrupted, Refused, ReleaseError, Superseded, UsageError
 from release.ledger.journal import Journal
 from release.ledger.records import DeploymentRow, DeploymentState, Kind, Standing
 from release.ledger.store import utc_now
@@ -56,6 +56,7 @@ def deploy(hands: Hands, plan: Plan, wishes: Wishes, hold_lock: Callable[[str], 
         freeze.require_open(hands.manifest.freeze, datetime.now())
     with hold_lock(deployment_id), hands.interruption.handling():
         settle(hands)
+        _require_own_state(hands)
         row = _row(hands, plan, deployment_id)
         if row.previous_release == str(plan.release) and not wishes.again:
             text = f"{plan.release} is live already; nothing to do (--again deploys it once more)"
@@ -156,6 +157,17 @@ def _row(hands: Hands, plan: Plan, deployment_id: str) -> DeploymentRow:
         previous_slot=None if traffic is None else traffic.live,
         epoch=hands.ledger.epoch(),
     )
+
+
+def _require_own_state(hands: Hands) -> None:
+    """`a-b` without an environment and `a` in the environment `b` share one name, and must not share one state."""
+    for known in hands.ledger.releases()[:1]:
+        theirs = (known.config.get("service"), known.config.get("environment"))
+        if known.config and theirs != (hands.manifest.service, hands.manifest.environment):
+            raise UsageError(
+                f"{hands.state.path} belongs to service {theirs[0]} in environment {theirs[1] or '(none)'}",
+                hint="rename this service or its environment: both together name state, containers and images",
+            )
 
 
 def live_release(hands: Hands, live: Slot) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from release.config.load import from_ledger
+from release.config.load import from_ledger, missing_variables
 from release.config.model import Manifest
 from release.engine.base import Instance, State
 from release.errors import LedgerError, ProxyError, Refused, ReleaseError, ServiceError
@@ -189,6 +189,8 @@ def _cold(hands: Hands, row: DeploymentRow, way: Way, manifest: Manifest) -> str
     if way.how == "gone":
         raise Refused(f"{target.name} cannot come back: its image is gone", hint=f"`release deploy {target.tag}`")
     hands.report(Said(f"{why}: {target.name} is started cold, which takes as long as it takes to get ready", "warning"))
+    for name in missing_variables(target.config, os.environ):
+        hands.report(Said(f"the environment lacks {name}, which {target.name} was deployed with", "warning"))
     secrets = instances.read_secrets(manifest)
     changed = instances.changed_secrets(target.secrets, secrets, manifest.scope)
     if changed:
@@ -268,7 +270,7 @@ def as_deployed(hands: Hands, target: ReleaseRow) -> Manifest:
     """The manifest with which the target was deployed; slots stay where nginx looks for them now."""
     if not target.config:
         return hands.manifest
-    was = from_ledger(target.config)
+    was = from_ledger(target.config, os.environ)
     return was.model_copy(update={"slots": hands.manifest.slots, "service": hands.manifest.service})
 
 

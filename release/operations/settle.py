@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from release.errors import ReleaseError
-from release.image.store import Image
+from release.image.build import Obtained
 from release.ledger.journal import Journal
 from release.ledger.records import DeploymentRow, DeploymentState, Kind, StepState
 from release.naming import ReleaseName
@@ -68,7 +68,7 @@ def _undo(deployment: Deployment, began: set[str]) -> None:
     Runner(Journal(hands.ledger, deployment.id), hands.report, hands.interruption, lambda: None).undo(steps)
 
 
-def _never(*_: object) -> Image:
+def _never(*_: object) -> Obtained:
     raise AssertionError("undo obtains no image")
 
 

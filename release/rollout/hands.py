@@ -12,7 +12,8 @@ from release.checks.base import Check
 from release.config.model import Manifest
 from release.config.state import State
 from release.engine.base import Engine
-from release.image.store import Image, ImageStore, Progress, RegistryClient
+from release.image.build import Obtained
+from release.image.store import ImageStore, Progress, RegistryClient
 from release.ledger.store import Ledger
 from release.naming import ReleaseName
 from release.notify import Occasion
@@ -23,8 +24,8 @@ from release.proxy.base import Proxy
 
 # Exports the tree of a release into a directory.
 Export = Callable[[Path], None]
-# Makes or finds the image of a release from its exported tree.
-Obtain = Callable[[Path, Progress], Image]
+# Makes or finds the image of a release from its exported tree, and says how.
+Obtain = Callable[[Path, Progress], Obtained]
 
 
 @dataclass

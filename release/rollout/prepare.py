@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from release.image.store import Image
 from release.ledger.records import ReleaseRow
 from release.pipeline.events import Excerpt, Said, StepProgress
 from release.pipeline.step import Skip
+from release.proxy.durable import write_file
 from release.rollout import instances
 from release.rollout.deployment import Deployment
 from release.rollout.hands import Plan
@@ -77,6 +79,7 @@ class Preflight:
         if fresh:
             self._deployment.remember(installed_proxy=True)
         changed = hands.proxy.install()
+        self._note_ports()
         hands.proxy.ensure_running()
         status = hands.proxy.status()
         for problem in status.problems:
@@ -96,6 +99,12 @@ class Preflight:
             return None
         deployment.hands.proxy.uninstall()
         return "the proxy that this first deployment put up is taken down"
+
+    def _note_ports(self) -> None:
+        """What `release init` reads, so that two services on one host do not choose the same ports."""
+        manifest = self._deployment.hands.manifest
+        ports = [manifest.slots.blue, manifest.slots.green, manifest.proxy.listen, manifest.proxy.admin_port]
+        write_file(self._deployment.hands.state.ports, json.dumps(ports))
 
     def _require_port(self) -> None:
         deployment = self._deployment
@@ -158,14 +167,13 @@ class ObtainImage:
 
     def run(self) -> str | Skip:
         deployment, plan, hands = self._deployment, self._plan, self._deployment.hands
-        built: list[str] = []
 
         def progress(line: str) -> None:
-            built.append(line)
             hands.report(StepProgress(self.name, line))
             hands.interruption.check()
 
-        image = plan.obtain(tree_of(deployment), progress)
+        obtained = plan.obtain(tree_of(deployment), progress)
+        image = obtained.image
         self._accept_rebuilt(image)
         hands.ledger.save_release(
             ReleaseRow(
@@ -184,7 +192,7 @@ class ObtainImage:
             )
         )
         deployment.remember(image_id=image.id, reference=image.reference)
-        return f"{image.reference} ({image.id[7:19]}, {image.size / 1e6:.0f} MB{'' if built else ', already here'})"
+        return f"{image.reference} ({image.id[7:19]}, {image.size / 1e6:.0f} MB, {obtained.how})"
 
     def _accept_rebuilt(self, image: Image) -> None:
         """Layers of two builds of one commit differ; a new one counts only where the old one is gone."""

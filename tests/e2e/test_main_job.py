@@ -81,7 +81,7 @@ def test_the_same_tag_is_the_same_image_and_what_is_dirty_in_the_working_tree_pl
     site.deploy("v1.0.0")
     images = site.images()
     again = site.deploy("v1.0.0", "--again")
-    assert "already here" in again.err
+    assert "reused" in again.err
     assert site.images() == images
 
 
