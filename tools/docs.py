@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 # Page and the module that prints it to standard output.
-PAGES = {"docs/manifest.md": "release.config.reference"}
+PAGES = {"docs/manifest.md": "release.config.reference", "docs/commands.md": "release.cli.reference"}
 
 
 def markdown() -> list[Path]:
