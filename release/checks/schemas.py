@@ -157,21 +157,20 @@ class Schemas:
             changes = [
                 self.compare(*((raw, other) if way is Way.INPUT else (other, raw)), way, null=False) for other in offer
             ]
+            # A component is itself first of all, even where another one happens to be wide enough to cover it.
+            named = [n for n, other in enumerate(offer) if _name(raw) is not None and _name(raw) == _name(other)]
             clean = [n for n, found in enumerate(changes) if not _breaks(found)]
-            if clean:
-                best = min(clean, key=lambda n: (len(changes[n]), n))
-                taken.add(best)
-                yield from changes[best]
-                continue
-            name = label(raw)
-            same = [n for n, other in enumerate(offer) if label(other) == name]
-            if same:
-                taken.add(same[0])
-                yield from (change.under(f"/<{name}>") for change in changes[same[0]])
+            akin = [n for n, other in enumerate(offer) if label(raw) == label(other)]
+            taken.update(clean)
+            match = next(iter(named or sorted(clean, key=lambda n: len(changes[n])) or akin), None)
+            if match is not None:
+                taken.add(match)
+                place = f"/<{label(raw)}>" if _breaks(changes[match]) else ""
+                yield from (change.under(place) for change in changes[match])
             elif way is Way.INPUT:
-                yield breaking("", f"no longer takes {name}")
+                yield breaking("", f"no longer takes {label(raw)}")
             else:
-                yield breaking("", f"can now also be {name}")
+                yield breaking("", f"can now also be {label(raw)}")
         for number, raw in enumerate(offer):
             if number not in taken:
                 text = f"now also takes {label(raw)}" if way is Way.INPUT else f"is no longer {label(raw)}"
@@ -195,6 +194,13 @@ def _flag(document: Document, raw: Any, name: str) -> bool:
 def pointer(name: str) -> str:
     """A key as a JSON pointer spells it (RFC 6901)."""
     return name.replace("~", "~0").replace("/", "~1")
+
+
+def _name(raw: Any) -> str | None:
+    """What a component is called; None for an alternative that is written in place."""
+    if isinstance(raw, dict) and isinstance(raw.get("allOf"), list) and raw["allOf"]:
+        raw = raw["allOf"][-1]
+    return label(raw) if isinstance(raw, dict) and ("$ref" in raw or "title" in raw) else None
 
 
 def label(raw: Any) -> str:
