@@ -1,0 +1,85 @@
+"""From the first moment to the last: loading, refusing to start, SIGTERM."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import shutil
+import signal
+import socket
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.translator.running import Start
+from translator.settings import Settings
+
+MODEL = Settings.from_environment({}).model_dir
+
+
+def test_health_is_503_until_the_model_has_translated(start: Start) -> None:
+    running = start()
+    seen: list[tuple[int, str]] = []
+    while not seen or seen[-1][0] != 200:
+        assert running.process.poll() is None
+        try:
+            answer = httpx.get(f"{running.url}/health", timeout=10)
+        except httpx.TransportError:
+            continue
+        seen.append((answer.status_code, answer.json()["status"]))
+        if answer.status_code == 503:
+            early = httpx.post(f"{running.url}/translate", json={"text": "你好。"}, timeout=60)
+            assert early.status_code in (200, 503)  # it may become ready in between
+            assert early.status_code == 200 or early.json()["error"]["code"] == "loading"
+        time.sleep(0.05)
+    assert set(seen[:-1]) == {(503, "loading")}
+    assert seen[-1] == (200, "ok")
+    assert httpx.post(f"{running.url}/translate", json={"text": "你好。"}, timeout=60).status_code == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_after_what_has_begun_is_answered(start: Start, number: signal.Signals) -> None:
+    running = start()
+    running.wait_until_ready()
+    texts = ["我们明天早上去北京，下午回来，晚上一起吃饭。" * 5] * 60
+    idle = socket.create_connection(("127.0.0.1", int(running.url.rsplit(":", 1)[1])))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        begun = pool.submit(httpx.post, f"{running.url}/translate", json={"text": texts}, timeout=120)
+        while "translator_waiting" not in httpx.get(f"{running.url}/metrics").text or begun.running() is False:
+            time.sleep(0.01)
+        time.sleep(0.3)
+        running.process.send_signal(number)
+        answer = begun.result()
+    assert answer.status_code == 200
+    assert len(answer.json()["translation"]) == 60
+    assert running.process.wait(60) == 0
+    idle.close()
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"{running.url}/health")
+
+
+def test_an_unknown_directory_ends_it_at_once_with_a_reason(start: Start, tmp_path: Path) -> None:
+    running = start(MODEL_DIR=str(tmp_path / "nothing"))
+    output, _ = running.process.communicate(timeout=60)
+    assert running.process.returncode == 2
+    assert "is not a Marian model directory" in output
+
+
+def test_pickled_weights_are_refused_unless_allowed(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "pickled"
+    shutil.copytree(MODEL, folder)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    output, _ = start(MODEL_DIR=str(folder)).process.communicate(timeout=60)
+    assert "TRANSLATOR_ALLOW_PICKLE=1" in output
+
+
+def test_weights_cut_short_end_it_with_a_reason(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "cut"
+    shutil.copytree(MODEL, folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1_000_000])
+    running = start(MODEL_DIR=str(folder))
+    output, _ = running.process.communicate(timeout=120)
+    assert running.process.returncode == 1
+    assert "cannot be loaded" in output
