@@ -86,7 +86,8 @@ def _overview(record: Record) -> list[str]:
         pairs += [
             ("commit", release.commit),
             ("image", release.reference),
-            ("digest", release.digest or release.image_id),
+            ("digest", release.digest),
+            ("image id", release.image_id),
             ("stands as", f"{release.standing}{f' ({release.reason})' if release.reason else ''}"),
         ]
     return _table(["", ""], [[name, value] for name, value in pairs if value])
