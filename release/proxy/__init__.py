@@ -10,6 +10,9 @@ from release.proxy.base import Proxy
 
 def open(manifest: Manifest, state: Path) -> Proxy:
     """The proxy that the manifest asks for; nothing is touched until one of its methods is called."""
+    from release.proxy.included import IncludedNginx
     from release.proxy.nginx import ManagedNginx
 
+    if manifest.proxy.kind == "included":
+        return IncludedNginx(manifest, state)
     return ManagedNginx(manifest, state)

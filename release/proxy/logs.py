@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 LIMIT = 64 << 20  # bytes at which a log is worth rotating
 KEEP = 5
 
 
-def due(directory: Path, limit: int = LIMIT) -> list[Path]:
+def due(directory: Path, limit: int) -> list[Path]:
     """The logs that have reached `limit` bytes."""
     return [log for log in _logs(directory) if log.stat().st_size >= limit]
 
@@ -20,6 +22,13 @@ def shift(log: Path, keep: int = KEEP) -> None:
     for older, newer in zip(reversed(numbered), reversed(numbered[:-1]), strict=False):
         if newer.exists():
             newer.replace(older)
+
+
+def await_reopened(shifted: Sequence[Path], patience: float = 2.0) -> None:
+    """Waits until nginx has made the renamed logs anew: from then on it writes to those."""
+    deadline = time.monotonic() + patience
+    while not all(log.exists() for log in shifted) and time.monotonic() < deadline:
+        time.sleep(0.005)
 
 
 def _logs(directory: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -23,6 +24,10 @@ class Master:
         self.binary = binary
         self.conf = conf
         self.directory = directory
+
+    def path(self) -> str:
+        """The binary with its directory, as systemd wants it."""
+        return shutil.which(self.binary) or self.binary
 
     def test(self, conf: Path) -> None:
         """`nginx -t` on a configuration file. Raises ProxyError with nginx's own words."""

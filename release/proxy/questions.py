@@ -68,6 +68,15 @@ def await_config(listeners: Listeners, config: str, timeout: float, in_a_row: in
     return True
 
 
+def await_silence(listeners: Listeners, timeout: float, in_a_row: int = 20) -> None:
+    """Polls until nobody answers for this scope any more, or `timeout` seconds have passed."""
+    deadline = time.monotonic() + timeout
+    silent = 0
+    while silent < in_a_row and time.monotonic() < deadline:
+        silent = silent + 1 if live_config(listeners) is None else 0
+        time.sleep(_PAUSE)
+
+
 def await_traffic(listeners: Listeners, traffic: Traffic, timeout: float) -> None:
     """Raises ProxyError unless, within `timeout` seconds, nginx reads and routes by exactly `traffic`."""
     deadline = time.monotonic() + timeout

@@ -46,7 +46,7 @@ def buckets(owner: str, green: int) -> list[int]:
 def files(traffic: Traffic) -> list[str]:
     """Names of the empty files beside `ok`."""
     whole = {0: ["only-blue"], BUCKETS: ["only-green"]}
-    return whole.get(traffic.green) or [str(bucket) for bucket in buckets(traffic.owner, traffic.green)]
+    return whole.get(traffic.green) or ["both", *(str(bucket) for bucket in buckets(traffic.owner, traffic.green))]
 
 
 def describe(traffic: Traffic) -> str:

@@ -35,8 +35,11 @@ def running() -> bool:
 
 def installed(scope: str, directory: Path = UNITS) -> bool:
     """True where the unit is there and wanted at boot."""
-    name = unit_name(scope)
-    return (directory / name).exists() and (directory / "multi-user.target.wants" / name).is_symlink()
+    return (directory / unit_name(scope)).exists() and enabled(unit_name(scope), directory)
+
+
+def enabled(name: str, directory: Path = UNITS) -> bool:
+    return (directory / "multi-user.target.wants" / name).is_symlink()
 
 
 def install(texts: Mapping[str, str], directory: Path = UNITS) -> str:

@@ -109,7 +109,7 @@ def test_no_half_filled_share_is_ever_seen(switch: FlagSwitch) -> None:
 
     with background(look):
         switch.prepare("d", [800])
-    assert set().union(*seen) <= {801}
+    assert set().union(*seen) <= {802}
 
 
 def test_what_a_killed_preparation_leaves_is_neither_used_nor_kept(switch: FlagSwitch) -> None:
@@ -122,7 +122,7 @@ def test_what_a_killed_preparation_leaves_is_neither_used_nor_kept(switch: FlagS
     child.join()
     for path in (switch.shares / "d").glob("[0-9]*"):
         if path.is_dir():
-            assert len(list(path.iterdir())) == int(path.name) + 1
+            assert len(list(path.iterdir())) == int(path.name) + 2
     switch.forget(["d"])
     assert not list(switch.directory.rglob(".new-*"))
 

@@ -1,0 +1,103 @@
+"""What a managed and an included nginx have in common: paths, listeners, verification, rotation of the logs."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from release.config.model import Manifest
+from release.errors import ProxyError
+from release.proxy import logs, ports, questions, render
+from release.proxy.base import Traffic, TrafficSwitch
+from release.proxy.durable import make_directory, write_file
+from release.proxy.questions import Listeners
+from release.proxy.traffic import FlagSwitch
+
+CONFIRM = 5.0  # seconds within which a new configuration has to answer
+
+
+class Installation:
+    """One scope's nginx. `conf` is the file that this toolkit writes."""
+
+    log_limit = logs.LIMIT
+
+    def __init__(self, manifest: Manifest, state: Path, conf: Path | None = None) -> None:
+        self.manifest = manifest
+        self.state = state.absolute()
+        self.directory = self.state / "nginx"
+        self.conf = conf or self.directory / "nginx.conf"
+        self.access_log = self.directory / "logs" / "access.json"
+        self.traffic = self.state / "traffic"
+        self.switch: TrafficSwitch = FlagSwitch(self.traffic)
+        self.listeners = listeners(manifest)
+        self.public_url = self.listeners.public
+        self.admin_url = self.listeners.admin
+
+    def verify(self, traffic: Traffic, timeout: float = 2.0) -> None:
+        questions.await_traffic(self.listeners, traffic, timeout)
+
+    def rotate_logs(self) -> None:
+        """Rotates the logs that have reached 64 MB, and keeps five old ones of each."""
+        with self.mapped():
+            full = logs.due(self.directory / "logs", self.log_limit)
+            for log in full:
+                logs.shift(log)
+        if full and self._reopen_logs():
+            logs.await_reopened(full)
+
+    def _reopen_logs(self) -> bool:
+        """Tells nginx to; False where it does not run."""
+        raise NotImplementedError
+
+    def _text(self) -> str | None:
+        return self.conf.read_text(encoding="utf-8") if self.conf.exists() else None
+
+    def _put(self, text: str | None) -> None:
+        if text is None:
+            self.conf.unlink(missing_ok=True)
+        else:
+            write_file(self.conf, text)
+
+    def _make_directories(self) -> None:
+        for directory in (self.directory / "logs", self.directory / "tmp", self.traffic):
+            make_directory(directory)
+
+    def _salt(self) -> str:
+        """The state directory's own salt for client keys, made at the first call: logs of two services do not join."""
+        path = self.directory / "salt"
+        if not path.exists():
+            write_file(path, secrets.token_hex(8), mode=0o640)
+        return path.read_text(encoding="utf-8").strip()
+
+    def _addresses(self) -> list[tuple[str, int]]:
+        proxy = self.manifest.proxy
+        return [(proxy.address, proxy.listen), ("127.0.0.1", proxy.admin_port)]
+
+    def _refuse_held(self, addresses: list[tuple[str, int]]) -> None:
+        for address, port in addresses:
+            if not ports.free(address, port):
+                raise ports.conflict(address, port)
+
+    def _fresh_addresses(self, before: str) -> list[tuple[str, int]]:
+        """Those that the text `before` does not listen on yet, so that whoever holds them is somebody else."""
+        return [at for at in self._addresses() if f"listen {render.listen(*at)};" not in before]
+
+    @contextlib.contextmanager
+    def mapped(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ProxyError(
+                f"cannot work with nginx in {self.directory}: {error.strerror or error} ({error.filename})",
+                hint=f"check permissions and free space of {self.directory} and {self.conf.parent}",
+            ) from error
+
+
+def listeners(manifest: Manifest) -> Listeners:
+    proxy = manifest.proxy
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+    host = None if proxy.server_name == "_" else proxy.server_name.split()[0]
+    public = render.listen(everywhere.get(proxy.address, proxy.address), proxy.listen)
+    return Listeners(manifest.scope, f"http://127.0.0.1:{proxy.admin_port}", f"http://{public}", host)
