@@ -73,7 +73,7 @@ def end_leftovers() -> list[str]:
     left = sorted(descendants().values())
     deadline = time.monotonic() + GRACE
     send(signal.SIGTERM)
-    while descendants():
+    while descendants() and time.monotonic() < deadline + GRACE:
         reap()
         time.sleep(0.1)
         if time.monotonic() > deadline:

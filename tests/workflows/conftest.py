@@ -84,6 +84,13 @@ class Project:
     def state(self, job: str) -> Path:
         return self.home / f"state-{job}"
 
+    def machine(self, job: str) -> dict[str, str]:
+        """A state of its own for each job, and other ports for the runner than for the host: here both are one machine,
+        where what the host serves goes on holding its ports."""
+        ports = dict(zip(("SLOTS__BLUE", "SLOTS__GREEN", "PROXY__LISTEN", "PROXY__ADMIN"), _free_ports(4), strict=True))
+        others = {f"RELEASE__{name}": str(port) for name, port in ports.items()} if job == "image" else {}
+        return {"RELEASE_STATE": str(self.state(job)), **others}
+
 
 @pytest.fixture
 def project() -> Iterator[Project]:

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,7 @@ class Step:
     name: str
     exit_code: int | None
     output: str = ""
+    seconds: float = 0.0
 
 
 @dataclass
@@ -87,9 +89,10 @@ class Job:
                 self.use(step)
                 self.host.ran.append(Step(self.name, label, 0))
             else:
+                began = time.monotonic()
                 code, output = self.shell(step, number)
                 self.failed |= code != 0
-                self.host.ran.append(Step(self.name, label, code, output))
+                self.host.ran.append(Step(self.name, label, code, output, time.monotonic() - began))
         return not self.failed
 
     def use(self, step: dict[str, Any]) -> None:
