@@ -93,6 +93,8 @@ def _tell(kind: str, message: str, hint: str | None, code: int, context: dict[st
         click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True, color=_colour())
         if hint:
             click.echo("  " + hint.replace("\n", "\n  "), err=True)
+        if "live" in context:
+            click.echo(f"  {context['live']} is live", err=True)
     if active():
         click.echo(annotation("error", message, title=kind), err=True)
     sys.stderr.flush()

@@ -43,10 +43,13 @@ class Session:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._reporter.close()
+        known = error if isinstance(error, ReleaseError) else None
+        if self.hands is not None and known is not None and "deployment" in known.context:
+            with contextlib.suppress(ReleaseError):
+                known.context["live"] = _live(self.hands)
         if active() and self.hands is not None:
             from release.cli import workflow
 
-            known = error if isinstance(error, ReleaseError) else None
             with contextlib.suppress(OSError, ReleaseError):
                 workflow.publish(self.hands, self._result, known)
 
@@ -103,6 +106,14 @@ class Session:
                 for line in lines():
                     click.echo(line, color=choose.coloured(sys.stdout))
         return exit_code
+
+
+def _live(hands: Hands) -> str:
+    """What serves after a run that did not end well; whoever reads its error asks that first."""
+    from release.operations.deploy import live_release
+
+    traffic = hands.proxy.switch.get()
+    return (live_release(hands, traffic.live) if traffic is not None else None) or "nothing"
 
 
 def _one_screen() -> bool:

@@ -80,3 +80,13 @@ def test_ages_and_shares_read_well() -> None:
     assert age("2026-11-21T01:59:30.123456789Z", NOW) == "30 s"
     assert age("2026-11-17T02:00:00Z", NOW) == "4 days"
     assert (age("", NOW), age(None, NOW), age("soon", NOW)) == ("", "", "")
+
+
+def test_a_long_reason_is_cut_to_one_line() -> None:
+    last = DeploymentRow(
+        "d-2", Kind.DEPLOY, "v1.2.0-def5678", DeploymentState.REFUSED, "ada", "host", 1, "2026-11-21T01:59:00Z",
+        exit_code=1, message="quality refused it: " + "very much worse " * 20,
+    )  # fmt: skip
+    row = next(row for row in picture(width=110, last=last) if row.startswith("last"))
+    assert "refused 1 min 00 s ago: quality refused it" in row
+    assert len(row) <= 110

@@ -40,3 +40,10 @@ def test_a_red_verdict_shows_all_tables_and_a_green_one_its_figures() -> None:
     assert [t["title"] for t in tables.of(failed("c", "r", tables=[long, short, broken]))] == ["all", "few"]
     assert [t["title"] for t in tables.of(passed("c", "r", tables=[long, short]))] == ["few"]
     assert [t["title"] for t in tables.of(passed("c", "r", tables=[long, short]), everything=True)] == ["all", "few"]
+
+
+@given(CELLS, st.integers(1, 80))
+def test_what_is_cut_fits_and_says_so(text: str, width: int) -> None:
+    shown = tables.cut(text, width)
+    assert tables.columns_of(shown) <= width
+    assert shown == text or (shown.endswith("…") and text.startswith(shown[:-1]))

@@ -106,6 +106,8 @@ def test_a_refused_release_says_why_keeps_its_log_and_leaves_live_alone(place: P
     assert said.out == ""
     assert "error: health refused it" in said.err
     assert "| loading weights" in said.err
+    assert said.err.splitlines()[-1].strip().startswith("v1.1.0-")
+    assert said.err.splitlines()[-1].endswith(" is live")
     assert place.json("status")["live"].startswith("v1.1.0-")
     assert "loading weights" in place.call("logs", "v1.2.0").out
     report = place.call("report", "v1.2.0").out

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from release.cli.console import tables, wording
+from release.cli.console.keys import Echo
 from release.ledger.records import StepState
 from release.pipeline.events import (
     Began,
@@ -59,6 +60,7 @@ class Live:
         self._name_width = 12
         self._spinner = Spinner("dots", style="cyan")
         self._display: Display | None = None
+        self._echo = Echo()
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -87,6 +89,7 @@ class Live:
         if self._display is not None:
             self._display.stop()
             self._display = None
+            self._echo.restore()
 
     # -- events
 
@@ -241,6 +244,7 @@ class Live:
             self._display = Display(
                 get_renderable=self._picture, console=self._console, transient=True, refresh_per_second=8
             )
+            self._echo.hush()
             self._display.start()
 
     def _print(self, what: RenderableType) -> None:

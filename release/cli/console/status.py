@@ -27,7 +27,7 @@ def lines(status: Status, now: float, width: int) -> list[str]:
     if status.running is not None:
         found += _run(status.running, now)
     elif status.last is not None:
-        found.append(_last(status.last, now))
+        found.append(_last(status.last, now, width))
     found += _way_back(status)
     if status.problems:
         found.append("")
@@ -79,12 +79,13 @@ def _run(run: RunView, now: float) -> list[str]:
     return [text, f"          {run.deployment} by {owner}"]
 
 
-def _last(row: DeploymentRow, now: float) -> str:
+def _last(row: DeploymentRow, now: float, width: int) -> str:
     state = click.style(str(row.state), fg=_STATES.get(str(row.state)))
     when = age(row.ended_at or row.started_at, now)
-    message = row.message.splitlines()[0] if row.message else ""
-    told = f": {message}" if message and row.state not in ("live",) else ""
-    return f"last      {row.kind} of {row.release} by {row.actor}: {state}{f' {when} ago' if when else ''}{told}"
+    text = f"last      {row.kind} of {row.release} by {row.actor}: {state}{f' {when} ago' if when else ''}"
+    message = row.message.splitlines()[0] if row.message and row.exit_code else ""
+    room = width - tables.columns_of(click.unstyle(text)) - 2
+    return f"{text}: {tables.cut(message, room)}" if message and room > 20 else text
 
 
 def _way_back(status: Status) -> list[str]:

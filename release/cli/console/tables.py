@@ -69,6 +69,18 @@ def columns_of(value: str) -> int:
     )
 
 
+def cut(value: str, width: int) -> str:
+    """The text in at most `width` columns, with an ellipsis where something is left out."""
+    if columns_of(value) <= width:
+        return value
+    kept = ""
+    for character in value:
+        if columns_of(kept + character) > width - 1:
+            break
+        kept += character
+    return f"{kept}…"
+
+
 def numeric(cells: Iterable[str]) -> bool:
     """True where every cell is a figure or empty, so that the column reads better aligned to the right."""
     found = list(cells)
