@@ -80,13 +80,16 @@ def _kind(value: object) -> str:
     return names.get(type(value), "a number")
 
 
-def fetch(target: Target, section: Quality, cases: CaseSet, subject: Subject, label: str) -> Answers:
-    """The answers of `target`, from what was kept where that is possible, else asked now.
+def fetch(
+    target: Target, section: Quality, cases: CaseSet, subject: Subject, label: str, *, keep: bool = False
+) -> Answers:
+    """The answers of `target`. `keep`: taken from what an earlier run kept where possible, and kept for the next one.
 
-    `label` goes before the count in progress lines. Raises UsageError for a bad expression.
+    A candidate's answers are never kept: what is judged has to be what runs now. `label` goes before the count in
+    progress lines. Raises UsageError for a bad expression.
     """
     extractor = Extractor(section.answer)
-    place = _place(target, section, cases, subject.answers)
+    place = _place(target, section, cases, subject.answers) if keep else None
     if place is not None and (kept := _load(place, len(cases.cases))) is not None:
         subject.progress(f"{label}: {len(kept)} answers kept from before")
         return Answers(kept, kept=True)

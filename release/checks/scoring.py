@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from release.checks.statistics import SCORES, Array
 
 SHOWN = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER"}
-_CHUNK = 50  # cases between two looks at whether the run goes on
+_LOOK_EVERY = 0.1  # seconds between two looks at whether the run goes on; TER of a long text takes that long
 
 
 class Scorer:
@@ -29,10 +30,12 @@ class Scorer:
     def statistics(self, answers: Sequence[str], references: Sequence[str], alive: Callable[[], None]) -> Array:
         """Shape (cases, k). What sacrebleu itself sums for a corpus score (its significance tests do the same)."""
         rows: list[list[float]] = []
-        for begin in range(0, len(answers), _CHUNK):
-            alive()
-            part = slice(begin, begin + _CHUNK)
-            rows += self._metric._extract_corpus_statistics(answers[part], [references[part]])
+        looked = float("-inf")
+        for answer, reference in zip(answers, references, strict=True):
+            if time.monotonic() - looked >= _LOOK_EVERY:
+                alive()
+                looked = time.monotonic()
+            rows += self._metric._extract_corpus_statistics([answer], [[reference]])
         return np.asarray(rows, dtype=float)
 
     def score(self, statistics: Array) -> float:

@@ -73,7 +73,7 @@ def test_a_system_four_bleu_worse_is_refused(pool) -> None:
     assert -5 < difference(pool, "worse") < -3.5
     found = outcomes(pool, "worse")
     assert binom.sf(found[Outcome.PASS] - 1, RUNS, 0.01) > 0.001, found
-    assert binom.cdf(found[Outcome.FAIL], RUNS, 0.8) > 0.001, found
+    assert binom.cdf(found[Outcome.FAIL], RUNS, 0.5) > 0.001, found
 
 
 def test_between_them_nobody_can_tell_and_it_says_so(pool) -> None:

@@ -222,12 +222,14 @@ def test_a_pinned_anchor_that_does_not_run_is_no_data_unless_it_is_live_itself(s
     assert QualityCheck(section(anchor="v1.0.0-aaaaaaa")).run(made).outcome is Outcome.PASS
 
 
-def test_answers_of_live_are_kept_and_asked_again_once_anything_changes(serve, subject, cases, tmp_path) -> None:
+def test_answers_of_live_are_kept_until_anything_changes_and_the_candidates_never(
+    serve, subject, cases, tmp_path
+) -> None:
     rows = benchmark(30)
     cases(rows)
     candidate, live = serve(system(corrupted(rows, 0.3))), serve(system(corrupted(rows, 0.3)))
     keep = tmp_path / "answers"
-    made = subject(candidate.url, live.url, answers=keep, live_image_id="sha256:live")
+    made = subject(candidate.url, live.url, answers=keep, live_image_id="sha256:live", image_id="sha256:new")
     first = QualityCheck(section()).run(made)
     assert len(live.requests) == 30 and len(list(keep.iterdir())) == 1
     second = QualityCheck(section()).run(made)
