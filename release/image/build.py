@@ -137,6 +137,7 @@ def _build(wanted: Wanted, manifest: Manifest, sources: Sources, progress: Progr
             release=wanted.release,
             labels=image_labels(_describe(wanted, manifest, base)),
             timeout=build.timeout,
+            requirements=wanted.tree / build.wheelhouse.requirements if build.wheelhouse is not None else None,
         ),
         progress,
     )

@@ -40,6 +40,7 @@ class BuildRequest:
     release: ReleaseName
     labels: Mapping[str, str]
     timeout: float = 3600.0
+    requirements: Path | None = None  # frozen requirements that the manifest names, for an engine that needs them
 
 
 class ImageStore(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,17 +36,23 @@ def request_for(tmp_path: Path, scope: str) -> Callable[..., BuildRequest]:
     """Makes a build request from the lines of a Dockerfile that follow its FROM."""
 
     def make(
-        *lines: str, tag: str = "v1.0.0", repository: str | None = None, commit: str = COMMIT, timeout: float = 60.0
+        *lines: str,
+        base: str | None = None,
+        tag: str = "v1.0.0",
+        repository: str | None = None,
+        commit: str = COMMIT,
+        timeout: float = 60.0,
     ) -> BuildRequest:
         context = tmp_path / "context"
         context.mkdir(exist_ok=True)
-        text = "\n".join(["ARG BASE_IMAGE", "FROM ${BASE_IMAGE}", *lines, ""])
+        (context / "data").write_bytes(os.urandom(1 << 20))
+        text = "\n".join(["ARG BASE_IMAGE", f"FROM {base or '${BASE_IMAGE}'}", *lines, ""])
         (context / "Dockerfile").write_text(text)
         release = ReleaseName(tag, commit)
         return BuildRequest(
             context=context,
             dockerfile="Dockerfile",
-            args={"BASE_IMAGE": base_image()},
+            args={"BASE_IMAGE": base_image()} if base is None else {},
             repository=repository or scope,
             release=release,
             labels=image_labels(Description(scope, scope, None, release, commit, "2026-01-01T00:00:00Z")),

@@ -42,7 +42,7 @@ def client() -> DockerRegistry:
 
 @pytest.fixture
 def image(build: Callable[..., Image], server: RegistryServer, scope: str) -> Image:
-    return build("RUN echo one > /one", repository=f"{server.host}/{scope}")
+    return build("COPY data /one", base="scratch", repository=f"{server.host}/{scope}")
 
 
 def quiet(_: str) -> None:
@@ -71,7 +71,7 @@ def test_a_tag_that_holds_another_image_is_refused_and_stays_as_it_was(
 ) -> None:
     digest = client.push(image, quiet)
     store.remove(image)
-    other = build("RUN echo two > /two", repository=image.reference.rpartition(":")[0])
+    other = build("COPY data /two", base="scratch", repository=image.reference.rpartition(":")[0])
     assert other.reference == image.reference
     with pytest.raises(Refused, match="as another image"):
         client.push(other, quiet)
@@ -111,8 +111,8 @@ def test_a_registry_that_is_gone_is_an_error_and_never_an_absent_tag(
 def test_a_registry_that_goes_in_the_middle_of_a_push_fails_the_push(
     client: DockerRegistry, server: RegistryServer, build: Callable[..., Image], scope: str
 ) -> None:
-    layers = [f"RUN head -c 200000 /dev/urandom > /layer{number}" for number in range(3)]
-    image = build(*layers, repository=f"{server.host}/{scope}")
+    layers = [f"COPY data /layer{number}" for number in range(3)]
+    image = build(*layers, base="scratch", repository=f"{server.host}/{scope}")
 
     def vanish(line: str) -> None:
         if "Pushed" in line or "Pushing" in line or "Preparing" in line:
@@ -128,7 +128,7 @@ def test_a_registry_that_goes_in_the_middle_of_a_push_fails_the_push(
 def test_without_the_right_login_nothing_works_and_nothing_looks_absent(
     locked: RegistryServer, build: Callable[..., Image], scope: str
 ) -> None:
-    image = build("RUN echo one > /one", repository=f"{locked.host}/{scope}")
+    image = build("COPY data /one", base="scratch", repository=f"{locked.host}/{scope}")
     for section in (Registry(), Registry(username="robot", password="wrong-" + PASSWORD)):
         client = DockerRegistry(section)
         for call in (lambda c=client: c.digest(image.reference), lambda c=client: c.push(image, quiet)):
@@ -142,7 +142,7 @@ def test_the_right_login_pushes_and_pulls(
     locked: RegistryServer, build: Callable[..., Image], store: DockerImages, scope: str
 ) -> None:
     client = DockerRegistry(Registry(username="robot", password=PASSWORD))
-    image = build("RUN echo one > /one", repository=f"{locked.host}/{scope}")
+    image = build("COPY data /one", base="scratch", repository=f"{locked.host}/{scope}")
     assert client.digest(image.reference) is None
     said: list[str] = []
     digest = client.push(image, said.append)

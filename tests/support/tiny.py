@@ -1,4 +1,5 @@
-"""The tiny service itself: one file, standard library only, told how to behave by `behaviour.json` beside it.
+"""The tiny service itself: one file, standard library only, told how to behave by `behaviour.json` beside it and the
+variable BEHAVIOUR.
 
 It is copied into the repositories that tests release; it imports nothing from this project.
 """
@@ -14,22 +15,26 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 HERE = pathlib.Path(__file__).parent
-BEHAVIOUR = {
-    "version": "0",  # told by /version, and in the header X-Version of every answer
-    "health": 200,  # status of /health; 0 closes the connection without an answer
-    "ready_after": 0.0,  # seconds from the start during which /health answers 503
-    "crash": False,  # leave with exit code 3 before listening
-    "die_after": 0.0,  # seconds from the start after which it leaves with exit code 4; 0: never
-    "die_after_requests": 0,  # requests after which it leaves; /health does not count; 0: never
-    "error_share": 0.0,  # share of the work requests answered 500, spread evenly
-    "delay": 0.0,  # seconds that every work request takes
-    "noise": 0.0,  # share of the reference's words that a translation gets wrong
-    "seed": 0,  # which words those are
-    "deaf": False,  # ignore SIGTERM
-    "eat": 0,  # megabytes of memory to take at the start
-    "log": [],  # lines for stdout at the start
-    "openapi": None,  # replaces /openapi.json
-} | json.loads((HERE / "behaviour.json").read_text())
+BEHAVIOUR = (
+    {
+        "version": "0",  # told by /version, and in the header X-Version of every answer
+        "health": 200,  # status of /health; 0 closes the connection without an answer
+        "ready_after": 0.0,  # seconds from the start during which /health answers 503
+        "crash": False,  # leave with exit code 3 before listening
+        "die_after": 0.0,  # seconds from the start after which it leaves with exit code 4; 0: never
+        "die_after_requests": 0,  # requests after which it leaves; /health does not count; 0: never
+        "error_share": 0.0,  # share of the work requests answered 500, spread evenly
+        "delay": 0.0,  # seconds that every work request takes
+        "noise": 0.0,  # share of the reference's words that a translation gets wrong
+        "seed": 0,  # which words those are
+        "deaf": False,  # ignore SIGTERM
+        "eat": 0,  # megabytes of memory to take at the start
+        "log": [],  # lines for stdout at the start
+        "openapi": None,  # replaces /openapi.json
+    }
+    | json.loads((HERE / "behaviour.json").read_text())
+    | json.loads(os.environ.get("BEHAVIOUR", "{}"))
+)
 STARTED = time.monotonic()
 CASES = HERE / "evaluation" / "cases.jsonl"
 REFERENCES = {row["source"]: row["reference"] for row in map(json.loads, CASES.read_text().splitlines())}
