@@ -13,6 +13,7 @@ import contextlib
 import ctypes
 import itertools
 import json
+import math
 import multiprocessing
 import signal
 import time
@@ -281,7 +282,7 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
     """p50, p95, p99 and max by nearest rank; empty for no values."""
     ordered = sorted(values)
     ranks = {"p50": 0.50, "p95": 0.95, "p99": 0.99, "max": 1.0}
-    return {name: ordered[max(0, -(-int(len(ordered) * at * 100) // 100) - 1)] for name, at in ranks.items() if ordered}
+    return {name: ordered[max(0, math.ceil(len(ordered) * at) - 1)] for name, at in ranks.items() if ordered}
 
 
 def _run(plan: _Plan, pipe: Connection, flying: Any, sent: Any) -> None:

@@ -12,7 +12,10 @@ def open(manifest: Manifest, state: Path) -> Proxy:
     """The proxy that the manifest asks for; nothing is touched until one of its methods is called."""
     from release.proxy.included import IncludedNginx
     from release.proxy.nginx import ManagedNginx
+    from release.proxy.rewritten import RewrittenNginx
 
+    if manifest.proxy.switch == "rewrite":
+        return RewrittenNginx(manifest, state)
     if manifest.proxy.kind == "included":
         return IncludedNginx(manifest, state)
     return ManagedNginx(manifest, state)

@@ -89,6 +89,23 @@ def await_traffic(listeners: Listeners, traffic: Traffic, timeout: float) -> Non
         time.sleep(_PAUSE)
 
 
+def await_rewritten(listeners: Listeners, traffic: Traffic, timeout: float) -> None:
+    """As `await_traffic`, where the public server is somebody else's: that one only has to answer."""
+    deadline = time.monotonic() + timeout
+    while True:
+        _, said = ask(listeners.admin, "/release/traffic")
+        heard = ask(listeners.public, "/", listeners.host)[0] not in (0, 502, 503, 504)
+        if (said.get("green"), said.get("owner")) == (traffic.green, traffic.owner) and heard:
+            return
+        if time.monotonic() > deadline:
+            raise ProxyError(
+                f"nginx does not serve what was set: it reads {said or 'nothing'}, and its public listener "
+                f"{listeners.public} {'answers' if heard else 'does not answer'}",
+                hint="`release doctor` names what is wrong with the proxy",
+            )
+        time.sleep(_PAUSE)
+
+
 def _difference(listeners: Listeners, traffic: Traffic) -> str | None:
     """What nginx says otherwise; None where it agrees."""
     status, said = ask(listeners.admin, "/release/traffic")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import json
 import math
 import re
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 from release import naming
 from release.config.model import Manifest
 from release.errors import ProxyError
+from release.proxy.base import Traffic
 from release.proxy.shares import BUCKETS
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -80,6 +82,25 @@ def managed(manifest: Manifest, layout: Layout) -> Rendered:
 def included(manifest: Manifest, layout: Layout) -> Rendered:
     """A file for the http block of another nginx."""
     return _signed(_fill("included.conf.j2", scope=manifest.scope, service=_service(manifest, layout)))
+
+
+def rewritten(manifest: Manifest, layout: Layout, traffic: Traffic | None) -> Rendered:
+    """The file with `upstream <service>`, for all of the traffic on one slot, or None for none."""
+    slot = traffic.live if traffic is not None else None
+    said = {"green": traffic.green, "owner": traffic.owner} if traffic is not None else None
+    text = _fill(
+        "rewrite.conf.j2",
+        id=naming.nginx_identifier(manifest.scope),
+        scope=manifest.scope,
+        upstream=manifest.service,
+        layout=layout,
+        config=_CONFIG,
+        slot=str(slot) if slot is not None else "none",
+        port=manifest.slots.port(slot) if slot is not None else None,
+        traffic=json.dumps(said),
+        admin=manifest.proxy.admin_port,
+    )
+    return _signed(text)
 
 
 def listen(address: str, port: int) -> str:

@@ -7,10 +7,12 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +113,57 @@ def install(backends: dict[str, int], state: Path) -> Iterator[Install]:
 @pytest.fixture
 def proxy(install: Install) -> ManagedNginx:
     return install()
+
+
+@dataclass(frozen=True)
+class SomebodysNginx:
+    """An nginx that is not ours: its configuration includes conf.d, and its own server answers `theirs`."""
+
+    base: Path
+    port: int
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        return ("nginx", "-e", str(self.base / "error.log"), "-c", str(self.base / "nginx.conf"))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def run(self, *arguments: str) -> None:
+        subprocess.run([*self.command, *arguments], check=True, capture_output=True)
+
+
+_SOMEBODYS = """
+worker_processes 3; pid {base}/nginx.pid; error_log {base}/error.log; {user}
+events {{ worker_connections 256; }}
+http {{
+    client_body_temp_path {base}/a; proxy_temp_path {base}/b; fastcgi_temp_path {base}/c;
+    uwsgi_temp_path {base}/d; scgi_temp_path {base}/e; access_log {base}/access.log;
+    server {{ listen 127.0.0.1:{port}; location / {{ {action} }} }}
+    include {base}/conf.d/*.conf;
+}}
+"""
+
+
+@contextlib.contextmanager
+def somebodys_nginx(base: Path, action: str, upstream: str = "") -> Iterator[SomebodysNginx]:
+    """Starts it; `action` is what its own server does, `upstream` a first conf.d/echo.conf that this may need."""
+    user = "user www-data;" if os.geteuid() == 0 else ""
+    nginx = SomebodysNginx(base, free_port())
+    (base / "conf.d").mkdir(parents=True)
+    if upstream:
+        (base / "conf.d" / "echo.conf").write_text(upstream)
+    (base / "nginx.conf").write_text(_SOMEBODYS.format(base=base, user=user, port=nginx.port, action=action))
+    nginx.run()
+    try:
+        yield nginx
+    finally:
+        with contextlib.suppress(OSError, ValueError):  # not `-s stop`: a test may have left a broken configuration
+            os.kill(int((base / "nginx.pid").read_text()), signal.SIGTERM)
+        deadline = time.monotonic() + 5
+        while processes(base) and time.monotonic() < deadline:
+            time.sleep(0.01)
 
 
 def processes(directory: Path) -> list[int]:

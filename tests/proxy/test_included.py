@@ -1,0 +1,141 @@
+"""A file of ours in an nginx that somebody else runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.load import Load, Shot
+from release import proxy as proxies
+from release.errors import ProxyError
+from release.naming import Slot
+from release.proxy.base import Traffic
+from release.proxy.included import IncludedNginx
+from tests.proxy.conftest import SomebodysNginx, fetch, free_port, manifest_of, somebodys_nginx
+
+BLUE, GREEN = Traffic.all_to(Slot.BLUE, "first"), Traffic.all_to(Slot.GREEN, "d")
+
+
+@pytest.fixture
+def somebodys(state: Path) -> Iterator[SomebodysNginx]:
+    with somebodys_nginx(state.parent / "theirs", 'return 200 "theirs";') as nginx:
+        yield nginx
+
+
+@pytest.fixture
+def included(somebodys: SomebodysNginx, backends: dict[str, int], state: Path) -> IncludedNginx:
+    section = {
+        "kind": "included",
+        "include": str(somebodys.base / "conf.d" / "echo.conf"),
+        "command": somebodys.command,
+    }
+    proxy = proxies.open(manifest_of(backends, **section), state)
+    assert isinstance(proxy, IncludedNginx)
+    return proxy
+
+
+def test_it_serves_beside_what_was_there(included: IncludedNginx, somebodys: SomebodysNginx) -> None:
+    assert included.install() is True
+    assert included.install() is False
+    included.switch.set(BLUE)
+    included.verify(BLUE)
+    assert fetch(included.public_url).json["answer"] == "blue"
+    assert fetch(somebodys.url).body == b"theirs"
+    status = included.status()
+    assert (status.installed, status.running, status.current) == (True, True, True)
+    assert "blue" in included.access_log.read_text()
+
+
+def test_traffic_moves_in_it_without_a_reload_and_without_a_loss(included: IncludedNginx) -> None:
+    included.install()
+    included.switch.set(BLUE)
+    with Load(included.public_url, [Shot(), Shot.post_json("/", {})], clients=8) as load:
+        for turn in range(20):
+            before = load.sent
+            included.switch.set(Traffic(1000 * (turn % 2), f"d-{turn}"))
+            while load.sent < before + 20:
+                pass
+        result = load.stop()
+    assert result.failed == 0
+    assert result.by_answer.keys() == {"blue", "green"}
+
+
+def test_uninstalling_leaves_the_rest_as_it_was(included: IncludedNginx, somebodys: SomebodysNginx) -> None:
+    included.install()
+    included.uninstall()
+    included.uninstall()
+    assert not included.conf.exists()
+    assert fetch(somebodys.url).body == b"theirs"
+    assert included.status().running is False
+
+
+def test_a_port_that_is_held_changes_nothing(
+    included: IncludedNginx, somebodys: SomebodysNginx, squatter: Callable[[int], None]
+) -> None:
+    squatter(included.manifest.proxy.listen)
+    with pytest.raises(ProxyError, match=f"pid {os.getpid()}"):
+        included.install()
+    assert not included.conf.exists()
+    assert fetch(somebodys.url).body == b"theirs"
+
+
+def test_a_configuration_that_is_broken_elsewhere_is_left_alone(
+    included: IncludedNginx, somebodys: SomebodysNginx
+) -> None:
+    (somebodys.base / "conf.d" / "other.conf").write_text("nonsense;")
+    with pytest.raises(ProxyError, match='unknown directive "nonsense"'):
+        included.install()
+    assert not included.conf.exists()
+
+
+def test_a_file_that_nginx_does_not_include_is_an_error_and_taken_away(
+    somebodys: SomebodysNginx, backends: dict[str, int], state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("release.proxy.included.CONFIRM", 0.5)
+    elsewhere = state / "elsewhere.conf"
+    section = {"kind": "included", "include": str(elsewhere), "command": somebodys.command}
+    with pytest.raises(ProxyError, match="keeps the old one"):
+        IncludedNginx(manifest_of(backends, **section), state).install()
+    assert not elsewhere.exists()
+
+
+def test_a_tree_that_its_workers_could_not_read_is_refused_before_it_is_installed(included: IncludedNginx) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("without root, nginx's workers read what its owner reads")
+    included.state.chmod(0o700)
+    with pytest.raises(ProxyError, match=f"chmod o\\+x {included.state}"):
+        included.install()
+    assert not included.conf.exists()
+
+
+def test_one_that_is_down_is_for_its_owner_to_start(included: IncludedNginx, somebodys: SomebodysNginx) -> None:
+    included.install()
+    assert included.ensure_running() is False
+    somebodys.run("-s", "stop")
+    with pytest.raises(ProxyError, match="does not answer"):
+        for _ in range(100):
+            included.ensure_running()
+    assert included.status().running is False
+
+
+def test_its_log_is_rotated_by_a_reopen(included: IncludedNginx) -> None:
+    included.install()
+    included.switch.set(BLUE)
+    fetch(included.public_url)
+    included.log_limit = 1
+    included.rotate_logs()
+    fetch(included.public_url, "/after")
+    assert "/after" in included.access_log.read_text()
+    assert "/after" not in included.access_log.with_name("access.json.1").read_text()
+
+
+def test_a_taken_admin_port_is_found_too(included: IncludedNginx, squatter: Callable[[int], None]) -> None:
+    port = free_port()
+    squatter(port)
+    section = included.manifest.proxy.model_copy(update={"admin": port})
+    other = IncludedNginx(included.manifest.model_copy(update={"proxy": section}), included.state)
+    with pytest.raises(ProxyError, match=f"port {port}"):
+        other.install()

@@ -1,0 +1,65 @@
+"""What the rewritten upstream adds to the conformance suite: the log, and a file that is none of ours."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from release.errors import ProxyError
+from release.naming import Slot
+from release.proxy.base import Traffic
+from release.proxy.rewritten import RewrittenNginx
+from tests.proxy.conftest import SomebodysNginx, fetch, manifest_of, somebodys_nginx
+
+GREEN = Traffic.all_to(Slot.GREEN, "d")
+
+
+@pytest.fixture
+def somebodys(state: Path) -> Iterator[SomebodysNginx]:
+    with somebodys_nginx(
+        state.parent / "theirs", "proxy_pass http://echo;", "upstream echo { server 127.0.0.1:1; }"
+    ) as one:
+        yield one
+
+
+@pytest.fixture
+def rewritten(somebodys: SomebodysNginx, backends: dict[str, int], state: Path) -> RewrittenNginx:
+    conf = somebodys.base / "conf.d" / "echo.conf"
+    section = {"switch": "rewrite", "include": str(conf), "command": somebodys.command, "listen": somebodys.port}
+    return RewrittenNginx(manifest_of(backends, **section), state)
+
+
+def test_an_upstream_file_that_somebody_wrote_by_hand_is_not_overwritten(rewritten: RewrittenNginx) -> None:
+    before = rewritten.conf.read_text()
+    with pytest.raises(ProxyError, match="not as this toolkit wrote it"):
+        rewritten.install()
+    assert rewritten.conf.read_text() == before
+
+
+def test_only_requests_to_the_service_are_logged_and_with_their_slot(
+    rewritten: RewrittenNginx, somebodys: SomebodysNginx
+) -> None:
+    rewritten.conf.unlink()
+    rewritten.install()
+    rewritten.switch.set(GREEN)
+    fetch(somebodys.url, "/hello")
+    deadline = time.monotonic() + 5
+    while not rewritten.access_log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    (line,) = [json.loads(line) for line in rewritten.access_log.read_text().splitlines()]
+    assert (line["path"], line["slot"], line["status"]) == ("/hello", "green", "200")
+    assert "/hello" in (somebodys.base / "access.log").read_text(), "their own log must go on"
+
+
+def test_uninstalling_leaves_an_nginx_that_still_starts(rewritten: RewrittenNginx, somebodys: SomebodysNginx) -> None:
+    rewritten.conf.unlink()
+    rewritten.install()
+    rewritten.switch.set(GREEN)
+    rewritten.uninstall()
+    somebodys.run("-t")
+    assert fetch(somebodys.url).json["answer"] == "green"
+    assert not list(rewritten.conf.parent.glob(".*"))
