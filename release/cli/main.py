@@ -49,7 +49,7 @@ def cli() -> None: ...
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command and gives its exit code; nothing escapes but SystemExit of the interpreter itself."""
+    """Runs one command and gives its exit code; nothing escapes."""
     wants = failure.Wants.of(arguments)
     try:
         code = cli.main(args=list(arguments), prog_name="release", standalone_mode=False)
@@ -63,7 +63,7 @@ def run(arguments: Sequence[str]) -> int:
         return failure.known(error, wants)
     except (KeyboardInterrupt, click.Abort):
         return failure.stopped(wants)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click itself exits on a broken pipe, and on nothing else here
         return _reader_left()
     except Exception as error:
         return failure.unknown(error, wants)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.calling import Said, process
+from tests.cli.calling import Said, inside, process
 from tests.support.engines import clear
 from tests.support.images import base_image
 from tests.support.services import Repository, tiny_service, unique
@@ -33,8 +37,8 @@ class Place:
     first: Said
     second: Said
 
-    def call(self, *arguments: str, environ: dict[str, str] | None = None, cwd: Path | None = None) -> Said:
-        return process(*arguments, cwd=cwd or self.elsewhere, state=self.state, environ=environ)
+    def call(self, *arguments: str, cwd: Path | None = None) -> Said:
+        return inside(*arguments, cwd=cwd or self.elsewhere, state=self.state)
 
     def json(self, *arguments: str) -> dict[str, Any]:
         document = json.loads(self.call(*arguments, "--json").out)
@@ -134,6 +138,29 @@ def test_history_logs_and_report_are_read_from_any_folder(place: Place) -> None:
     assert place.call("report", "--output", "report.md").code == 0
     assert written.read_text(encoding="utf-8").startswith("## ")
     assert place.json("report", "v1.0.0")["deployment"]["state"] == "live"
+
+
+def test_a_log_whose_reader_leaves_is_no_error(place: Place) -> None:
+    code = f"{sys.executable} -m release.cli.main logs green | true; echo ${{PIPESTATUS[0]}}"
+    environ = {**os.environ, "RELEASE_STATE": str(place.state)}
+    done = subprocess.run(
+        ["bash", "-c", code], cwd=place.elsewhere, env=environ, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout.strip(), done.stderr) == ("0", "")
+
+
+def test_watching_ends_with_ctrl_c_and_without_an_error(place: Place) -> None:
+    environ = {**os.environ, "RELEASE_STATE": str(place.state)}
+    command = [sys.executable, "-m", "release.cli.main", "status", "--watch", "--interval", "0.2"]
+    watching = subprocess.Popen(
+        command, cwd=place.elsewhere, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert watching.stdout is not None
+    first = watching.stdout.readline()
+    watching.send_signal(signal.SIGINT)
+    _, err = watching.communicate(timeout=60)
+    assert (watching.returncode, err) == (0, "")
+    assert place.repository.service in first
 
 
 def test_looking_after_the_house_changes_nothing_that_is_needed(place: Place) -> None:

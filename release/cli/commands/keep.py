@@ -38,12 +38,15 @@ def prune(context: click.Context, dry_run: bool) -> int:
     was not made by this tool for this service is ever touched.
     """
     with Session.of(context) as session:
-        _, hands = session.for_scope()
+        desk, hands = session.for_scope()
+        from contextlib import nullcontext
         from dataclasses import asdict
 
         from release.operations.keep import prune as go
 
-        found = go(hands, dry_run)
+        # A run that is under way may be about to start what would be removed.
+        with nullcontext() if dry_run else desk.hold(hands, "prune"):
+            found = go(hands, dry_run)
         would = "would go" if dry_run else "removed"
 
         def lines() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -37,7 +38,10 @@ def status(context: click.Context, watch: bool, interval: float) -> int:
         if watch:
             return _watch(desk, hands, interval)
         found = _look(desk, hands)
-        return session.show({"ok": True, **found.as_json()}, lambda: _lines(found))
+        document = {"ok": True, **found.as_json()}
+        if document.get("last"):
+            document["last"].pop("facts")  # they are for recovery, and no interface
+        return session.show(document, lambda: _lines(found))
 
 
 def _look(desk: Desk, hands: Hands) -> Status:
@@ -56,6 +60,7 @@ def _watch(desk: Desk, hands: Hands, interval: float) -> int:
     """Redraws in place with one write a frame, so that nothing flickers; without a terminal, prints what changed."""
     moving = sys.stdout.isatty() and choose.coloured(sys.stdout, {**_term(), "NO_COLOR": ""})
     before: list[str] = []
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the screen is put back then as well
     try:
         if moving:
             click.echo("\x1b[?1049h\x1b[?25l", nl=False)

@@ -26,9 +26,9 @@ def lines(rows: Sequence[DeploymentRow], width: int) -> list[str]:
         if position + 1 < len(rows) and line.startswith(started(rows[position + 1])):
             position += 1
             if position:
-                found += _why(rows[position - 1])
+                found += _why(rows[position - 1], width)
         found.append(_coloured(line, rows[max(position, 0)]))
-    return found + _why(rows[-1])
+    return found + _why(rows[-1], width)
 
 
 def as_json(row: DeploymentRow) -> dict[str, Any]:
@@ -43,10 +43,13 @@ def started(row: DeploymentRow) -> str:
     return row.started_at[:19].replace("T", " ")
 
 
-def _why(row: DeploymentRow) -> list[str]:
-    """The reason of a run that did not end well; that of a rollback."""
+def _why(row: DeploymentRow, width: int) -> list[str]:
+    """The reason of a run that did not end well, or of a rollback, on at most two lines."""
     reason = row.message if row.exit_code else str(row.facts.get("reason", "") or "")
-    return [click.style(f"    {line.strip()}", dim=True) for line in reason.splitlines()[:2]]
+    return [
+        click.style(f"    {tables.cut(line.strip(), max(width, 100) - 4)}", dim=True)
+        for line in reason.splitlines()[:2]
+    ]
 
 
 def _coloured(line: str, row: DeploymentRow) -> str:

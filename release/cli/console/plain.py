@@ -143,11 +143,13 @@ class Plain:
             return
         for name, lines in tables.outputs(verdict):
             self._excerpt(Excerpt(f"{verdict.check}: {name}", tuple(lines)))
-        for table in tables.of(verdict, self._verbose):
+        shown = tables.of(verdict, self._verbose)
+        for table in shown:
             self._write("")
             self._write(f"    {table.get('title', '')}")
             for line in tables.text(table["columns"], table["rows"], max(40, self._width - 6)):
                 self._write(f"    │ {line}".rstrip())
+        if shown:
             self._write("")
 
     def _say(self, event: Said) -> None:
