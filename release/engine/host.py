@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 import shutil
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 from release.errors import EngineError
@@ -52,13 +54,18 @@ def port_owner(port: int) -> str | None:
 def _listener(port: int) -> str | None:
     inodes = _listening_inodes(port)
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            links = [str(link.readlink()) for link in (process / "fd").iterdir()]
-            if any(link in inodes for link in links):
+        if any(link in inodes for link in _links(process / "fd")):
+            with contextlib.suppress(OSError):
                 return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
-        except OSError:
-            continue  # another user's process, or one that has just gone
     return None
+
+
+def _links(folder: Path) -> Iterator[str]:
+    """What the open files of a process are; nothing for another user's process, or one that has just gone."""
+    with contextlib.suppress(OSError):
+        for link in folder.iterdir():
+            with contextlib.suppress(OSError):
+                yield str(link.readlink())
 
 
 def _listening_inodes(port: int) -> set[str]:

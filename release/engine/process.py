@@ -129,10 +129,11 @@ class ProcessEngine:
         lines = [line for path in before if path.exists() for line in _decoded(path.read_bytes())]
         with contextlib.suppress(FileNotFoundError), (folder.path / "log").open("rb") as log:
             start = log.read()
-            whole = start.rfind(b"\n") + 1
+            whole = start.rfind(b"\n") + 1 if follow else len(start)
             lines += _decoded(start[:whole])
             yield from lines if tail is None else lines[max(0, len(lines) - tail) :]
-            yield from _followed(log, start[whole:], folder, follow)
+            if follow:
+                yield from _followed(log, start[whole:], folder)
 
     def _launch(self, folder: InstanceFolder) -> Instance:
         """Starts the supervisor, which detaches itself, and waits until it says how the service does."""
@@ -248,9 +249,9 @@ def _until(done: Any, timeout: float) -> bool:
     return True
 
 
-def _followed(log: Any, rest: bytes, folder: InstanceFolder, follow: bool) -> Iterator[str]:
+def _followed(log: Any, rest: bytes, folder: InstanceFolder) -> Iterator[str]:
     """Lines as they come, until the service is gone; a log that was emptied is read from its start again."""
-    while follow and (folder.process() is not None or folder.supervisor() is not None):
+    while folder.process() is not None or folder.supervisor() is not None:
         if os.fstat(log.fileno()).st_size < log.tell():
             log.seek(0)
         *whole, rest = (rest + log.read()).split(b"\n")

@@ -151,8 +151,7 @@ def test_a_kept_instance_that_dies_is_started_again_and_the_restart_shows(
     instance = bench.start(behaviour={"die_after_requests": 1})
     bench.engine.keep(instance.id, True)
     token = bench.now(instance).pid_token
-    fetch(instance, "/echo")
-    with pytest.raises(OSError):
+    for _ in range(2):  # the second one kills it; it is asked again until it is back
         fetch(instance, "/echo")
     until(lambda: bench.now(instance).restarts >= 1 and bench.now(instance).state is State.RUNNING)
     assert bench.now(instance).pid_token != token

@@ -16,11 +16,12 @@ from tests.support.ports import free_port
 class RegistryServer:
     """Debian's docker-registry. `users` maps names to passwords; without any it asks nobody who they are."""
 
-    def __init__(self, folder: Path, users: dict[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, users: dict[str, str] | None = None, *, readonly: bool = False) -> None:
         self.port = free_port()
         self.host = f"127.0.0.1:{self.port}"
         self._folder = folder
         self._users = users or {}
+        self._readonly = readonly
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> RegistryServer:
@@ -39,7 +40,8 @@ class RegistryServer:
             self._process = None
 
     def _configuration(self) -> dict[str, object]:
-        storage = {"filesystem": {"rootdirectory": str(self._folder / "storage")}, "delete": {"enabled": True}}
+        maintenance = {"readonly": {"enabled": self._readonly}}
+        storage = {"filesystem": {"rootdirectory": str(self._folder / "storage")}, "maintenance": maintenance}
         config: dict[str, object] = {"version": 0.1, "storage": storage, "http": {"addr": self.host}}
         if self._users:
             passwords = self._folder / "htpasswd"
