@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
-from release.cli.console import tables
 from release.cli.console.annotation import annotation, message
 from release.cli.console.reporter import Reporter
 from release.ledger.records import StepState
@@ -50,30 +49,21 @@ def _within(text: str, room: int) -> bytes:
 
 
 class GitHub:
-    """Wraps another reporter: the same lines, long evidence folded away, and what went wrong as annotations."""
+    """Wraps another reporter: the same lines, logs folded away, and what went wrong as annotations."""
 
     def __init__(self, inner: Reporter, stream: TextIO) -> None:
         self._inner, self._stream = inner, stream
 
     def __call__(self, event: Event) -> None:
-        folded = self._title(event)
-        if folded:
-            self._write(f"::group::{message(folded)}")
+        if isinstance(event, Excerpt):
+            self._write(f"::group::{message(event.title)}")
         self._inner(event)
-        if folded:
+        if isinstance(event, Excerpt):
             self._write("::endgroup::")
         self._annotate(event)
 
     def close(self) -> None:
         self._inner.close()
-
-    def _title(self, event: Event) -> str:
-        match event:
-            case Excerpt():
-                return event.title
-            case VerdictGiven() if event.verdict.green and tables.of(event.verdict):
-                return f"{event.verdict.check}: figures"
-        return ""
 
     def _annotate(self, event: Event) -> None:
         match event:
