@@ -1,8 +1,9 @@
-"""Runs a command, and ends every process that it leaves behind: `tools/watch_over.py COMMAND…`.
+"""Runs a command, and ends every process that it leaves behind: `tools/watch_over.py [--then SHELL-COMMAND] COMMAND…`.
 
 Daemons detach themselves (nginx does), so this process declares itself the one that orphans fall back to
 (PR_SET_CHILD_SUBREAPER): whatever the command started, however deep, becomes a child of this one, and no process of
-anybody else's can be mistaken for it. The command's exit code is handed on; its last line stays the last line.
+anybody else's can be mistaken for it. Then comes the clean-up named by --then. The command's exit code is handed on,
+and its last line stays the last line. Interrupted, it interrupts the command once and waits for it to tidy up.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from pathlib import Path
 from types import FrameType
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-GRACE = 10.0  # seconds between SIGTERM and SIGKILL
+GRACE = 10.0  # seconds between SIGTERM and SIGKILL for what was left behind
+PATIENCE = 40  # seconds that an interrupted command may take to tidy up
 
 
 def adopt_orphans() -> None:
@@ -82,21 +84,37 @@ def end_leftovers() -> list[str]:
     return left
 
 
-def run(command: list[str]) -> int:
+def run(command: list[str], afterwards: str | None) -> int:
     """Runs `command` with its standard output handed through; the exit code as a shell would give it."""
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    # A session of its own: a signal meant for all of us reaches it once, in the form that lets it tidy up.
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True)
+    received: list[int] = []
 
-    def pass_on(number: int, _: FrameType | None) -> None:
-        child.send_signal(number)
+    def interrupt(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        signal.alarm(PATIENCE)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGINT)
+
+    def give_up(_: int, __: FrameType | None) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, pass_on)
+        signal.signal(number, interrupt)
+    signal.signal(signal.SIGALRM, give_up)
     last = hand_through(child)
     code = child.wait()
+    signal.alarm(0)
     left = end_leftovers()
     if left:
-        print("watch_over: left running by the command, and ended now:", *left, sep="\n  ")
+        print("watch_over: left running by the command, and ended now:", *left, sep="\n  ", flush=True)
+    if afterwards is not None:
+        subprocess.run(["sh", "-c", afterwards], stdin=subprocess.DEVNULL, start_new_session=True)
+    if left or afterwards is not None:
         print(last)
+    if received:
+        return 128 + received[0]
     return code if code >= 0 else 128 - code
 
 
@@ -117,8 +135,16 @@ def hand_through(child: subprocess.Popen[bytes]) -> str:
         time.sleep(0.05)
 
 
-if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit("usage: watch_over.py COMMAND…")
+def main(arguments: list[str]) -> int:
+    afterwards = None
+    if arguments[:1] == ["--then"]:
+        afterwards, arguments = arguments[1] if len(arguments) > 1 else "", arguments[2:]
+    if not arguments:
+        print("usage: watch_over.py [--then SHELL-COMMAND] COMMAND…", file=sys.stderr)
+        return 2
     adopt_orphans()
-    sys.exit(run(sys.argv[1:]))
+    return run(arguments, afterwards)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -34,7 +34,12 @@ def test_a_wrong_import_breaks_its_contract(file: str, line: str, contract: str,
         )
     with (tmp_path / file).open("a", encoding="utf-8") as module:
         module.write(f"\n{line}\n")
-    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache", "--config", str(ROOT / "pyproject.toml")]
+    command = [
+        str(Path(sys.executable).parent / "lint-imports"),
+        "--no-cache",
+        "--config",
+        str(ROOT / "pyproject.toml"),
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     broken = " ".join(done.stdout.partition("Broken contracts")[2].split())

@@ -18,8 +18,9 @@ def running(pid: int) -> bool:
         return False
 
 
-def watched(script: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(TOOL), "bash", "-c", script], capture_output=True, text=True, timeout=60)
+def watched(script: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(TOOL), *options, "bash", "-c", script]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
 def test_a_daemon_in_a_session_of_its_own_is_ended_and_named(tmp_path: Path) -> None:
@@ -47,6 +48,23 @@ def test_a_process_that_was_there_before_is_left_alone() -> None:
     finally:
         bystander.kill()
         bystander.wait()
+
+
+def test_the_cleaning_up_comes_after_the_command_and_before_its_last_line_again() -> None:
+    done = watched("echo work; echo closing; exit 1", "--then", "echo cleaned")
+    assert (done.returncode, done.stdout) == (1, "work\nclosing\ncleaned\nclosing\n")
+
+
+def test_an_interrupted_command_tidies_up_and_then_the_cleaning_up_runs() -> None:
+    script = "trap 'echo tidied; exit 0' INT; echo started; while :; do sleep 0.1; done"
+    command = [sys.executable, str(TOOL), "--then", "echo cleaned", "bash", "-c", script]
+    tool = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert tool.stdout is not None
+    assert tool.stdout.readline() == "started\n"
+    tool.send_signal(signal.SIGTERM)
+    rest, _ = tool.communicate(timeout=60)
+    assert rest.splitlines()[:2] == ["tidied", "cleaned"]
+    assert tool.returncode == 128 + signal.SIGTERM
 
 
 def test_a_signal_ends_the_command_and_what_it_left(tmp_path: Path) -> None:
