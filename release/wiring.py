@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import shutil
@@ -17,7 +18,7 @@ from release.config.state import State, default_root, find
 from release.engine.base import Engine
 from release.errors import LedgerError, Locked, ManifestError, ReleaseError, UsageError
 from release.image.store import ImageStore, Progress, RegistryClient
-from release.ledger.locks import DeploymentLock, TrafficLock
+from release.ledger.locks import DeploymentLock, RollbackLock, TrafficLock
 from release.ledger.store import Ledger, utc_now
 from release.notify import Event, Notifier, Occasion
 from release.observe.samples import AccessLog
@@ -56,6 +57,7 @@ class Desk:
         scratch = self.root / ".snapshots" / str(os.getpid()) if snapshot else None
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
+            atexit.register(_forget_snapshot, scratch)
             resolved = source.snapshot(scratch)
         elif ref is not None:
             resolved = source.resolve(ref)
@@ -102,6 +104,7 @@ class Desk:
             report=self.report,
             interruption=self.interruption,
             traffic_lock=lambda: traffic_lock,
+            rollback_lock=partial(_hold_rollback, state.locks / "rollback.lock"),
             access_log=lambda: AccessLog(proxy.access_log),
             notify=partial(_notify, ledger, self.report, manifest),
             actor=identity.actor(self.environ),
@@ -181,6 +184,16 @@ class Desk:
         with contextlib.suppress(ManifestError, ValueError):
             return str(loading.find(self.cwd).parent.resolve().relative_to(source.root.resolve()))
         return "."
+
+
+def _forget_snapshot(scratch: Path) -> None:
+    shutil.rmtree(scratch, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        scratch.parent.rmdir()
+
+
+def _hold_rollback(path: Path, wait: float) -> contextlib.AbstractContextManager[object]:
+    return RollbackLock(path).holding(wait)
 
 
 def make_engine(manifest: Manifest, state: State) -> Engine:

@@ -139,6 +139,14 @@ class TrafficLock(FileLock):
     patience = 5.0
 
 
+class RollbackLock(FileLock):
+    """One rollback at a time; a run that begins meanwhile would take the slot from under it."""
+
+    what = "rollback lock"
+    advice = "a rollback is under way: `release status` shows it; it ends within the health check's timeout"
+    patience = 5.0
+
+
 def describe(holder: dict[str, Any]) -> str:
     """`release deploy v1.2.0` of alice on host-1 (pid 123, deployment d-1), since 2026-…; whatever is missing."""
     if not holder:

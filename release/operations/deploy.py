@@ -57,17 +57,14 @@ def deploy(hands: Hands, plan: Plan, wishes: Wishes, hold_lock: Callable[[str], 
     with hold_lock(deployment_id), hands.interruption.handling():
         settle(hands)
         _require_own_state(hands)
-        row = _row(hands, plan, deployment_id)
-        if row.previous_release == str(plan.release) and not wishes.again:
-            text = f"{plan.release} is live already; nothing to do (--again deploys it once more)"
-            hands.report(Said(text))
-            return Result(0, "live", text, None, str(plan.release))
-        hands.ledger.begin(row)
-        if wishes.ignore_freeze is not None:
-            hands.ledger.note("freeze ignored", wishes.ignore_freeze, deployment_id, actor=hands.actor)
-        deployment = Deployment(hands, row)
-        remember_previous(deployment)
-        return _run(deployment, plan, wishes, began)
+        with hands.rollback_lock(0.0):  # one under way would lose its slot to this run; a later one raises the epoch
+            row = _row(hands, plan, deployment_id)
+            if row.previous_release == str(plan.release) and not wishes.again:
+                text = f"{plan.release} is live already; nothing to do (--again deploys it once more)"
+                hands.report(Said(text))
+                return Result(0, "live", text, None, str(plan.release))
+            hands.ledger.begin(row)
+        return _run(Deployment(hands, row), plan, wishes, began)
 
 
 def _run(deployment: Deployment, plan: Plan, wishes: Wishes, began: float) -> Result:
@@ -75,12 +72,17 @@ def _run(deployment: Deployment, plan: Plan, wishes: Wishes, began: float) -> Re
     steps = bluegreen.steps(deployment, plan, wishes.accepted, wishes.execute)
     after = bluegreen.steps_after(deployment, wishes.execute)
     names = tuple(step.name for step in (*steps, *after))
-    hands.report(Began(deployment.id, f"deploy {plan.release} to {hands.manifest.scope}", names))
     runner = Runner(Journal(hands.ledger, deployment.id), hands.report, hands.interruption, deployment.check_epoch)
     try:
+        hands.report(Began(deployment.id, f"deploy {plan.release} to {hands.manifest.scope}", names))
+        if wishes.ignore_freeze is not None:
+            hands.ledger.note("freeze ignored", wishes.ignore_freeze, deployment.id, actor=hands.actor)
+        remember_previous(deployment)
         runner.run(steps)
     except BaseException as error:
-        raise _ended(deployment, error, began) from None if isinstance(error, ReleaseError) else error
+        hands.interruption.disarm()
+        ended = _ended(deployment, error, began, runner.left_undone)
+        raise ended from None if isinstance(error, ReleaseError) else error
     runner.finish(after)
     return _committed(deployment, began)
 
@@ -104,11 +106,12 @@ def _committed(deployment: Deployment, began: float) -> Result:
     return Result(7 if unobserved else 0, outcome, text, deployment.id, deployment.release, data)
 
 
-def _ended(deployment: Deployment, error: BaseException, began: float) -> ReleaseError:
-    """Records how a run ended that did not commit, and tells those who want to know."""
+def _ended(deployment: Deployment, error: BaseException, began: float, left: list[str]) -> ReleaseError:
+    """Records how a run ended that did not commit, and tells those who want to know. `left` could not be undone."""
     hands = deployment.hands
     if not isinstance(error, ReleaseError):
         error = ReleaseError(f"{type(error).__name__}: {error}", hint="this is a defect of the toolkit: report it")
+    error = _superseded(deployment, error)
     state, occasion = outcome_of(error)
     served = deployment.fact("switched_at") is not None
     try:
@@ -117,16 +120,44 @@ def _ended(deployment: Deployment, error: BaseException, began: float) -> Releas
             row = hands.ledger.release(deployment.release)
             if (row is not None and row.standing in (Standing.NEW, Standing.UNOBSERVED)) or served:
                 hands.ledger.set_standing(deployment.release, Standing.REJECTED, reason, hands.actor)
+        if left:
+            deployment.remember(unsettled=left)
+            text = f"{', '.join(left)} could not be undone; the next command, or `release doctor --mend`, tries again"
+            hands.report(Said(text, "warning"))
         hands.ledger.finish(deployment.id, state, error.exit_code, error.message)
     except ReleaseError as problem:
         hands.report(Said(f"the ledger could not record how this ended: {problem.message}", "warning"))
-    live = deployment.row.previous_release
+    live = _live_now(deployment)
     text = f"{deployment.release} is {state}: {error.message}. " + (f"{live} is live." if live else "Nothing is live.")
     hands.report(Ended(deployment.id, state, text, time.monotonic() - began))
     tripped = served and occasion is Occasion.REFUSED
     hands.notify(Occasion.TRIPPED if tripped else occasion, deployment.release, error.message, live)
     error.context.setdefault("deployment", deployment.id)
     return error
+
+
+def _superseded(deployment: Deployment, error: ReleaseError) -> ReleaseError:
+    """What a rollback took away under a running step makes that step fail: the rollback is the reason to tell."""
+    if isinstance(error, (Superseded, Interrupted)):
+        return error
+    try:
+        deployment.check_epoch()
+    except Superseded as reason:
+        reason.context["during"] = error.message
+        return reason
+    except ReleaseError:
+        pass
+    return error
+
+
+def _live_now(deployment: Deployment) -> str | None:
+    """What serves after all; where that cannot be asked, what served before this run."""
+    hands = deployment.hands
+    try:
+        traffic = hands.proxy.switch.get()
+        return None if traffic is None else live_release(hands, traffic.live)
+    except ReleaseError:
+        return deployment.row.previous_release
 
 
 def outcome_of(error: ReleaseError) -> tuple[DeploymentState, Occasion]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from release.config.load import missing_variables
-from release.engine.base import State
+from release.engine.base import Instance, State
 from release.errors import ProxyError, ReleaseError
-from release.ledger.records import DeploymentState, SwitchRow
+from release.ledger.records import DeploymentRow, DeploymentState, Kind, Standing, SwitchRow
 from release.ledger.store import utc_now
 from release.naming import Slot
 from release.operations.deploy import live_release
 from release.operations.settle import settle
-from release.rollout import instances
+from release.rollout import identity, instances, targets
 from release.rollout.hands import Hands
 from release.rollout.prepare import require_disk
 
@@ -68,7 +70,10 @@ def _proxy(hands: Hands) -> list[Finding]:
 
 def _traffic(hands: Hands) -> list[Finding]:
     """Flag files against containers against the ledger's last switch."""
-    traffic = hands.proxy.switch.get()
+    traffic, was = hands.proxy.switch.get(), _was_live(hands)
+    if traffic is None and was:
+        text = f"the flag that says what serves is gone, so every request is answered 503; {was} was live"
+        return [Finding("traffic", False, text, f"`release rollback --to {was}` sets traffic again")]
     if traffic is None:
         return [Finding("traffic", True, "nothing is live yet")]
     found = []
@@ -90,6 +95,15 @@ def _traffic(hands: Hands) -> list[Finding]:
             found.append(Finding("traffic", False, error.message, error.hint or ""))
     found += _unrecorded(hands)
     return found or [Finding("traffic", True, f"{live_release(hands, traffic.live)} on {traffic.live}")]
+
+
+def _was_live(hands: Hands) -> str | None:
+    """What served last by the ledger; None where the last run took the first release ever back."""
+    lasting = (DeploymentState.LIVE, DeploymentState.UNOBSERVED)
+    moved = [row for row in hands.ledger.deployments(limit=20) if row.facts.get("switching_at") is not None]
+    if not moved:
+        return None
+    return moved[0].release if moved[0].state in lasting else moved[0].previous_release
 
 
 def _unrecorded(hands: Hands) -> list[Finding]:
@@ -116,22 +130,25 @@ def _leftovers(hands: Hands, holder: dict[str, Any] | None) -> list[Finding]:
     """Containers of runs that are over and that nothing needs, and unfinished images."""
     if holder is not None:
         return []
-    traffic = hands.proxy.switch.get()
-    ended = {r.id for r in hands.ledger.deployments(limit=500) if r.state is not DeploymentState.RUNNING}
-    failed = {
-        row.id
-        for row in hands.ledger.deployments(limit=500)
-        if row.state in (DeploymentState.REFUSED, DeploymentState.FAILED, DeploymentState.UNDONE)
-    }
-    found = []
-    for instance in hands.engine.instances(hands.manifest.scope):
-        serving = traffic is not None and traffic.share(instance.slot) > 0 and instance.state is State.RUNNING
-        if instance.deployment in failed & ended and not serving:
-            mend = "`release prune` removes it"
-            found.append(Finding("leftovers", False, f"{instance.name} is left from a failed run", mend))
+    found = [
+        Finding("leftovers", False, f"{i.name} is left from a failed run", "`release doctor --mend` removes it")
+        for i in _left_running(hands)
+    ]
     for leftover in hands.images.leftovers(hands.manifest.scope):
         found.append(Finding("leftovers", False, f"{leftover[:19]} is left from a build", "`release prune` removes it"))
     return found
+
+
+def _left_running(hands: Hands) -> list[Instance]:
+    """Containers of runs that did not go live and are over, other than what serves."""
+    traffic = hands.proxy.switch.get()
+    over = (DeploymentState.REFUSED, DeploymentState.FAILED, DeploymentState.UNDONE, DeploymentState.SUPERSEDED)
+    failed = {row.id for row in hands.ledger.deployments(limit=500) if row.state in over}
+    return [
+        instance
+        for instance in hands.engine.instances(hands.manifest.scope)
+        if instance.deployment in failed and (traffic is None or traffic.share(instance.slot) == 0)
+    ]
 
 
 def _secrets(hands: Hands) -> list[Finding]:
@@ -157,18 +174,45 @@ def _rollback(hands: Hands) -> list[Finding]:
 
 
 def mend(hands: Hands) -> list[str]:
-    """Settles dead runs, starts the proxy where it is down, and records what serves. The caller holds the lock."""
+    """Settles dead runs, starts the proxy where it is down, removes what failed runs left, and records what serves.
+    The caller holds the deployment lock."""
     done = settle(hands)
-    if hands.proxy.ensure_running():
+    if hands.proxy.switch.get() is not None and hands.proxy.ensure_running():
         done.append("nginx was down and runs again")
+    for instance in _left_running(hands):
+        hands.engine.remove(instance.id)
+        done.append(f"removed {instance.name}, left from a run that failed")
     if _unrecorded(hands):
-        traffic = hands.proxy.switch.get()
-        assert traffic is not None
-        release = live_release(hands, traffic.live) or ""
-        hands.ledger.save_switch(
-            SwitchRow(traffic.owner, utc_now(), None, traffic.green, 0.0, release, hands.actor, "found")
-        )
-        if hands.ledger.release(release) is not None:
-            hands.ledger.mark_live(release, utc_now())
-        done.append(f"the ledger knows now that {release or 'an unknown release'} serves")
+        done.append(_record_what_serves(hands))
     return done
+
+
+def _record_what_serves(hands: Hands) -> str:
+    """Traffic was moved while the ledger could not be written: by a rollback, since nothing else does that."""
+    traffic, last = hands.proxy.switch.get(), hands.ledger.switches(limit=1)
+    assert traffic is not None
+    release, left = live_release(hands, traffic.live) or "", last[0].release if last else None
+    row = DeploymentRow(
+        id=identity.deployment_id(),
+        kind=Kind.ROLLBACK,
+        release=release,
+        state=DeploymentState.RUNNING,
+        actor=hands.actor,
+        host=identity.host(),
+        pid=os.getpid(),
+        started_at=utc_now(),
+        slot=traffic.live,
+        previous_release=left,
+        facts={"switching_at": time.time(), "found": True},
+    )
+    hands.ledger.begin(row)
+    hands.ledger.save_switch(SwitchRow(row.id, utc_now(), None, traffic.green, 0.0, release, hands.actor, "found"))
+    here, gone = hands.ledger.release(release), hands.ledger.release(left or "")
+    if here is not None:
+        hands.ledger.mark_live(release, utc_now())
+    if here and gone and here.name != gone.name and not targets.is_forward(gone, here):
+        why = f"rolled back to {release} while the ledger could not be written"
+        hands.ledger.set_standing(gone.name, Standing.WITHDRAWN, why, hands.actor)
+    text = f"the ledger knows now that {release or 'an unknown release'} serves"
+    hands.ledger.finish(row.id, DeploymentState.LIVE, 0, f"{text}: it was found so")
+    return text

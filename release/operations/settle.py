@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import time
+from pathlib import Path
+from typing import NoReturn
 
-from release.errors import ReleaseError
-from release.image.build import Obtained
+from release.errors import Locked, ReleaseError
 from release.ledger.journal import Journal
-from release.ledger.records import DeploymentRow, DeploymentState, Kind, StepState
+from release.ledger.records import DeploymentRow, DeploymentState, Kind, Standing, StepState
 from release.naming import ReleaseName
 from release.pipeline.events import Said
 from release.pipeline.runner import Runner
@@ -16,12 +20,17 @@ from release.rollout.deployment import Deployment
 from release.rollout.finish import Retire
 from release.rollout.hands import Hands, Plan
 from release.rollout.observation import replay
+from release.rollout.prepare import tree_of
 
 
 def settle(hands: Hands) -> list[str]:
     """Settles whatever no process owns any more; the caller holds the deployment lock. Returns what was done."""
-    done = [_settle_one(hands, row) for row in hands.ledger.unfinished()]
-    done += [text for row in hands.ledger.deployments(limit=3) if (text := _finish_forward(hands, row))]
+    done = [_settle_one(hands, row) for row in hands.ledger.unfinished() if row.kind is not Kind.ROLLBACK]
+    done += _settle_rollbacks(hands)
+    recent = hands.ledger.deployments(limit=20)
+    done += [text for row in recent if (text := _undo_again(hands, row))]
+    done += [text for row in recent[:3] if (text := _finish_forward(hands, row))]
+    _sweep(hands)
     for text in done:
         hands.report(Said(text, "warning"))
     return done
@@ -29,51 +38,88 @@ def settle(hands: Hands) -> list[str]:
 
 def _settle_one(hands: Hands, row: DeploymentRow) -> str:
     deployment = Deployment(hands, row)
-    if row.kind is Kind.ROLLBACK:
-        return _settle_rollback(deployment)
     journal = Journal(hands.ledger, row.id).last()
-    if deployment.serves() and journal.get("switch") is not None:
+    ours = hands.ledger.epoch() == row.epoch  # else somebody asked for the way back, and was cut short as well
+    if ours and deployment.serves() and journal.get("switch") is not None:
         return _settle_observation(deployment)
-    _undo(deployment, set(journal))
-    hands.ledger.finish(row.id, DeploymentState.UNDONE, 5, "its process ended before the switch; undone")
-    return f"{row.id}: the deployment of {row.release} had lost its process before the switch; it is undone"
+    what = f"{row.id}: the {_NOUNS[row.kind]} of {row.release} had lost its process"
+    switched = deployment.fact("switching_at") is not None
+    superseded = switched and not ours
+    state, code = (DeploymentState.SUPERSEDED, 6) if superseded else (DeploymentState.UNDONE, 5)
+    if superseded:
+        told = "after a rollback or an abort had taken over; what it left is removed"
+    elif switched:
+        told = "at its switch; it is undone"
+    else:
+        told = "before the switch; it is undone" if row.kind is Kind.DEPLOY else "; it is undone"
+    return _ended(deployment, set(journal), state, code, f"{what} {told}".replace(" ;", ";"))
+
+
+def _ended(deployment: Deployment, began: set[str], state: DeploymentState, code: int, text: str) -> str:
+    hands, row = deployment.hands, deployment.row
+    left = _undo(deployment, began)
+    hands.ledger.finish(row.id, state, code, text.partition(": ")[2])
+    return f"{text} (not wholly: {', '.join(left)}; the next command tries again)" if left else text
 
 
 def _settle_observation(deployment: Deployment) -> str:
     """In observation the guard is replayed over the log: it commits, goes back, or holds and asks."""
     hands, row = deployment.hands, deployment.row
+    what = f"{row.id}: {row.release} had lost its process in observation"
     decision = replay(deployment, time.time())
     if decision.back:
-        _undo(deployment, set(Journal(hands.ledger, row.id).last()))
-        hands.ledger.finish(row.id, DeploymentState.REFUSED, 1, decision.reason)
-        return f"{row.id}: {row.release} had lost its process in observation; {decision.reason}: traffic went back"
+        hands.ledger.set_standing(row.release, Standing.REJECTED, decision.reason, hands.actor)
+        text = f"{what}; {decision.reason}: traffic went back, and the release is rejected"
+        return _ended(deployment, set(Journal(hands.ledger, row.id).last()), DeploymentState.REFUSED, 1, text)
     if not decision.complete:
         deployment.remember(unobserved=decision.reason)
     bluegreen.commit(deployment)
     held = "" if decision.complete else f" and unobserved ({decision.reason}; `release accept` or `release rollback`)"
-    return f"{row.id}: {row.release} had lost its process in observation; it is live{held}"
+    return f"{what}; it is live{held}"
 
 
-def _settle_rollback(deployment: Deployment) -> str:
-    """A rollback is always finished forward."""
+def _settle_rollbacks(hands: Hands) -> list[str]:
+    """A rollback is always finished forward, unless it is under way: then its lock is held."""
     from release.operations.rollback import finish_forward
 
-    return finish_forward(deployment)
+    if not any(row.kind is Kind.ROLLBACK for row in hands.ledger.unfinished()):
+        return []
+    try:
+        with hands.rollback_lock(0.0):
+            rows = [row for row in hands.ledger.unfinished() if row.kind is Kind.ROLLBACK]
+            return [finish_forward(Deployment(hands, row)) for row in rows]
+    except Locked:
+        return []
 
 
-def _undo(deployment: Deployment, began: set[str]) -> None:
+def _undo(deployment: Deployment, began: set[str]) -> list[str]:
+    """Undoes these steps; gives those that could not be, and notes them for the next command."""
     hands = deployment.hands
     plan = Plan(ReleaseName(deployment.release, "0" * 7), "", lambda _: None, _never, [])
     steps = [step for step in bluegreen.steps(deployment, plan, {}, lambda *_: "") if step.name in began]
-    Runner(Journal(hands.ledger, deployment.id), hands.report, hands.interruption, lambda: None).undo(steps)
+    left = Runner(Journal(hands.ledger, deployment.id), hands.report, hands.interruption, lambda: None).undo(steps)
+    if left or deployment.fact("unsettled"):
+        deployment.remember(unsettled=left)
+    return left
 
 
-def _never(*_: object) -> Obtained:
+def _never(*_: object) -> NoReturn:
     raise AssertionError("undo obtains no image")
 
 
+def _undo_again(hands: Hands, row: DeploymentRow) -> str | None:
+    """A run that ended while something could not be undone (the engine was away): that is done now."""
+    wanted = row.facts.get("unsettled")
+    if not wanted or row.state is DeploymentState.RUNNING:
+        return None
+    left = _undo(Deployment(hands, row), set(wanted))
+    if left:
+        return f"{row.id}: {', '.join(left)} of {row.release} can still not be undone"
+    return f"{row.id}: what could not be undone of {row.release} ({', '.join(wanted)}) is undone now"
+
+
 def _finish_forward(hands: Hands, row: DeploymentRow) -> str | None:
-    """After the commit nothing is undone; what was left to retire is retired now."""
+    """After the commit nothing is undone; what was left to do is done now."""
     done = row.state in (DeploymentState.LIVE, DeploymentState.UNOBSERVED) and row.kind is Kind.DEPLOY
     if not done or row.facts.get("retired"):
         return None
@@ -81,11 +127,52 @@ def _finish_forward(hands: Hands, row: DeploymentRow) -> str | None:
     if not deployment.serves():
         deployment.remember(retired=True)
         return None
+    hook = _after_commit(deployment)
     try:
         Retire(deployment).run()
     except ReleaseError as error:
-        return f"{row.id}: retiring the release before {row.release} failed: {error.message}"
-    return f"{row.id}: what the deployment of {row.release} had left to retire is retired"
+        return f"{row.id}: retiring the release before {row.release} failed: {error.message}{hook}"
+    return f"{row.id}: what the deployment of {row.release} had left to retire is retired{hook}"
 
 
-__all__ = ["StepState", "settle"]
+def _after_commit(deployment: Deployment) -> str:
+    """The hook that follows the commit, where it had not begun; one that was cut short is not run twice."""
+    from release.hooks import execute
+
+    hook, name = deployment.hands.manifest.hooks.after_commit, "after_commit"
+    if hook is None or not tree_of(deployment).is_dir():
+        return ""
+    journal = Journal(deployment.hands.ledger, deployment.id)
+    state = journal.last().get(name)
+    if state is StepState.STARTED:
+        return "; its after_commit hook was cut short and is not repeated: look whether its work is done"
+    if state is not None:
+        return ""
+    steps = [step for step in bluegreen.steps_after(deployment, execute) if step.name == name]
+    hands = deployment.hands
+    failed = Runner(journal, hands.report, hands.interruption, lambda: None).finish(steps)
+    return "; its after_commit hook failed" if failed else "; its after_commit hook has run"
+
+
+def _sweep(hands: Hands) -> None:
+    """Scratch folders of runs that are over. Under the deployment lock there is no other run."""
+    unfinished = {row.id for row in hands.ledger.unfinished()}
+    with contextlib.suppress(OSError):
+        for folder in hands.state.work.iterdir():
+            if folder.name not in unfinished:
+                shutil.rmtree(folder, ignore_errors=True)
+    sweep_snapshots(hands.state.root)
+
+
+def sweep_snapshots(root: Path) -> None:
+    """Copies of working trees whose process is gone."""
+    with contextlib.suppress(OSError):
+        for folder in (root / ".snapshots").iterdir():
+            if folder.name.isdigit() and int(folder.name) != os.getpid() and not Path(f"/proc/{folder.name}").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+        (root / ".snapshots").rmdir()
+
+
+_NOUNS = {Kind.DEPLOY: "deployment", Kind.BUILD: "build", Kind.CHECK: "check", Kind.ROLLBACK: "rollback"}
+
+__all__ = ["settle"]

@@ -65,8 +65,9 @@ def _trial(hands: Hands, plan: Plan, wishes: Wishes, hold_lock: Callable[[str], 
     trial_id = identity.deployment_id()
     with hold_lock(trial_id), hands.interruption.handling():
         settle(hands)
-        row = _row(hands, plan, trial_id, kind)
-        hands.ledger.begin(row)
+        with hands.rollback_lock(0.0):
+            row = _row(hands, plan, trial_id, kind)
+            hands.ledger.begin(row)
         deployment = Deployment(hands, row)
         remember_previous(deployment)
         steps = bluegreen.trial(deployment, plan, wishes.accepted, wishes.execute, only_image=kind is Kind.BUILD)
@@ -75,12 +76,15 @@ def _trial(hands: Hands, plan: Plan, wishes: Wishes, hold_lock: Callable[[str], 
         try:
             runner.run(steps)
         except ReleaseError as error:
+            if runner.left_undone:
+                deployment.remember(unsettled=runner.left_undone)
             state, _ = outcome_of(error)
             hands.ledger.finish(trial_id, state, error.exit_code, error.message)
             hands.report(Ended(trial_id, state, error.message, time.monotonic() - began))
             raise
         hands.interruption.disarm()
-        runner.undo(steps)
+        if left := runner.undo(steps):
+            deployment.remember(unsettled=left)
         done = "its image is ready" if kind is Kind.BUILD else "every gate is green; nothing was switched"
         text = f"{plan.release}: {done}"
         hands.ledger.finish(trial_id, DeploymentState.TRIED, 0, text)

@@ -17,13 +17,16 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Interruption:
     """Turns SIGINT, SIGTERM and SIGHUP into one `Interrupted`, raised in the main thread and never inside a shield.
 
-    Only the first signal counts: an undo that is under way is not disturbed by an impatient second one.
+    Only the first signal raises by itself: what is being cleaned up is not disturbed by an impatient second one.
+    Whoever asks (`check`) hears of it until the run has taken note (`disarm`), so that code that swallows errors on
+    the way cannot lose it.
     """
 
     def __init__(self) -> None:
         self._shields = 0
         self._armed = True
         self.signal: signal.Signals | None = None
+        self.count = 0  # signals so far
 
     @contextlib.contextmanager
     def handling(self) -> Iterator[None]:
@@ -55,7 +58,6 @@ class Interruption:
     def check(self) -> None:
         """Raises Interrupted where a signal is waiting."""
         if self.signal is not None and self._armed and self._shields == 0:
-            self._armed = False
             raise Interrupted(f"interrupted by {self.signal.name}", hint="what this run had begun is being undone")
 
     def sleep(self, seconds: float) -> None:
@@ -66,6 +68,7 @@ class Interruption:
             time.sleep(min(left, 0.2))
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
         if self.signal is None:
             self.signal = signal.Signals(number)
-        self.check()
+            self.check()

@@ -29,6 +29,7 @@ class Runner:
         self._report = report
         self._interruption = interruption
         self._before_each = before_each
+        self.left_undone: list[str] = []  # steps whose undoing failed: the next command tries it again
 
     def run(self, steps: Sequence[Step]) -> None:
         """Runs all steps. Where one fails, it and those before it are undone and its error is raised.
@@ -44,7 +45,7 @@ class Runner:
                 self._run_one(step)
             except BaseException:
                 self._interruption.disarm()
-                self.undo(attempted)
+                self.left_undone = self.undo(attempted)
                 raise
             if step.commits:
                 self._interruption.disarm()
@@ -57,25 +58,28 @@ class Runner:
         for step in steps:
             try:
                 self._run_one(step)
-            except ReleaseError as error:
-                errors.append(error)
-                self._report(Said(f"{step.name}: {error}", "warning"))
+            except Exception as error:
+                errors.append(error if isinstance(error, ReleaseError) else ReleaseError(describe(error)))
+                self._report(Said(f"{step.name}: {describe(error)}", "warning"))
         return errors
 
-    def undo(self, steps: Sequence[Step]) -> None:
-        """Undoes in reverse; one that fails is told and stops none of the others."""
+    def undo(self, steps: Sequence[Step]) -> list[str]:
+        """Undoes in reverse; one that fails is told and stops none of the others. Gives the names of those."""
+        failed: list[str] = []
         for step in reversed(steps):
             began = time.monotonic()
             try:
                 self._journal_quietly(step.name, StepState.UNDOING)
                 detail = step.undo()
                 state, text = StepState.UNDONE, detail or ""
-            except ReleaseError as error:
-                state, text = StepState.UNDO_FAILED, str(error)
+            except Exception as error:
+                state, text = StepState.UNDO_FAILED, describe(error)
+                failed.append(step.name)
             seconds = time.monotonic() - began
             self._journal_quietly(step.name, state, text, seconds)
             if text or state is StepState.UNDO_FAILED:
                 self._report(StepEnded(step.name, state, text, seconds))
+        return failed
 
     def _run_one(self, step: Step) -> None:
         self._journal.write(step.name, StepState.STARTED)
@@ -85,7 +89,7 @@ class Runner:
             result = step.run()
         except BaseException as error:
             seconds = time.monotonic() - began
-            text = error.message if isinstance(error, ReleaseError) else f"{type(error).__name__}: {error}"
+            text = error.message if isinstance(error, ReleaseError) else describe(error)
             self._journal_quietly(step.name, StepState.FAILED, text, seconds)
             self._report(StepEnded(step.name, StepState.FAILED, text, seconds))
             raise
@@ -103,3 +107,8 @@ class Runner:
             self._journal.write(step, state, detail, seconds)
         except ReleaseError as error:
             self._report(Said(f"the ledger could not record {step} {state}: {error.message}", "warning"))
+
+
+def describe(error: BaseException) -> str:
+    """The error as one text; a foreign one is a defect, and its name helps to find it."""
+    return str(error) if isinstance(error, ReleaseError) else f"{type(error).__name__}: {error}"

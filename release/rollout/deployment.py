@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import Any
 
 from release.checks.base import Target
@@ -61,6 +62,27 @@ class Deployment:
             return False
         return traffic is not None and traffic.owner == self.id and traffic.share(self.slot) > 0
 
+    def holds_traffic(self) -> bool:
+        """As `serves`; and where the flag tree cannot be read, whether this run was the last to move traffic."""
+        try:
+            traffic = self.traffic()
+        except ProxyError:
+            return self.fact("switching_at") is not None and self.hands.ledger.epoch() == self.row.epoch
+        return traffic is not None and traffic.owner == self.id and traffic.share(self.slot) > 0
+
+    def left_at(self) -> float | None:
+        """Unix seconds since which the candidate's slot gets no more requests; None where it never got any."""
+        if self.fact("left_at") is not None:
+            return float(self.fact("left_at"))
+        if self.fact("switching_at") is None:
+            return None
+        left = None
+        for switch in self.hands.ledger.switches(limit=20):
+            if switch.deployment == self.id and switch.reason == "deploy":
+                break
+            left = switch
+        return time.time() if left is None else unix(left.at)
+
     def candidate(self) -> Instance | None:
         instance_id = self.fact("candidate")
         return None if instance_id is None else self.hands.engine.inspect(instance_id)
@@ -87,6 +109,20 @@ class Deployment:
             raise Superseded(
                 f"{self.release}: a rollback or an abort took over",
                 hint="`release history` shows who asked for it; deploy again when its reason is gone",
+            )
+
+    def require_traffic(self) -> None:
+        """As `check_epoch`, from the flags as well: on a full disk a rollback moves traffic and can write no epoch.
+
+        Raises ProxyError where the flags cannot be read.
+        """
+        self.hands.interruption.check()
+        self.check_epoch()
+        traffic = self.traffic()
+        if traffic is None or traffic.owner != self.id:
+            raise Superseded(
+                f"{self.release}: traffic was moved by somebody else",
+                hint="`release history` shows who; `release doctor` shows what the ledger does not know",
             )
 
     def alive(self) -> None:
@@ -122,6 +158,11 @@ class Deployment:
         while (left := end - time.monotonic()) > 0:
             self.alive()
             self.hands.interruption.sleep(min(left, 0.5))
+
+
+def unix(at: str) -> float:
+    """Unix seconds of a time in the ledger; 0 where there is none."""
+    return datetime.fromisoformat(at).timestamp() if at else 0.0
 
 
 def died(instance: Instance) -> str:

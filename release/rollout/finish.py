@@ -34,7 +34,7 @@ class Commit:
         if row is not None and row.config != deployment.hands.config:
             ledger.set_config(row.name, deployment.hands.config, row.secrets)
         with deployment.hands.traffic_lock():
-            deployment.check_epoch()
+            deployment.require_traffic()
             ledger.set_standing(deployment.release, standing, unobserved or "", deployment.hands.actor)
             ledger.mark_live(deployment.release, utc_now())
             state = DeploymentState.UNOBSERVED if unobserved else DeploymentState.LIVE
@@ -56,11 +56,9 @@ class Retire:
 
     def run(self) -> str | Skip:
         deployment, hands = self._deployment, self._deployment.hands
+        displaced = self._remove_displaced()
         mine = hands.engine.instances(hands.manifest.scope)
         old = [i for i in mine if i.slot is deployment.slot.other and runs(i)]
-        displaced = [i for i in mine if i.slot is deployment.slot and i.deployment != deployment.id]
-        for instance in displaced:
-            hands.engine.remove(instance.id)
         done = [self._retire_old(instance) for instance in old]
         if displaced:
             done.append(f"removed {', '.join(sorted({i.release for i in displaced}))}")
@@ -68,18 +66,36 @@ class Retire:
         removed = prune(hands, dry_run=False).removed
         if removed:
             done.append(f"pruned {len(removed)} images")
-        hands.proxy.switch.forget([d.id for d in hands.ledger.deployments(limit=8)])
+        with hands.traffic_lock():  # nobody prepares a switch meanwhile
+            hands.proxy.switch.forget([d.id for d in hands.ledger.deployments(limit=8)])
         hands.proxy.rotate_logs()
         deployment.remember(retired=True)
         return "; ".join(filter(None, done)) or "nothing to retire"
+
+    def _remove_displaced(self) -> list[Instance]:
+        """What sat in the slot before; it stays where a rollback has taken the slot meanwhile."""
+        deployment, hands = self._deployment, self._deployment.hands
+        with hands.traffic_lock():
+            if not deployment.serves():
+                return []
+            mine = hands.engine.instances(hands.manifest.scope)
+            displaced = [i for i in mine if i.slot is deployment.slot and i.deployment != deployment.id]
+            for instance in displaced:
+                hands.engine.remove(instance.id)
+        return displaced
 
     def _retire_old(self, instance: Instance) -> str:
         hands = self._deployment.hands
         if hands.manifest.standby == "warm":
             return f"{instance.release} is the warm standby"
         self._drain()
+        with hands.traffic_lock():
+            if not self._deployment.serves():
+                return f"{instance.release} is left running: traffic has been moved since"
+            self._deployment.remember(stopping=[instance.id])  # from here on no rollback sends traffic to it
         hands.engine.keep(instance.id, False)
         hands.engine.stop(instance.id, hands.manifest.container.stop_timeout)
+        self._deployment.remember(stopping=[])
         return f"{instance.release} is the cold standby"
 
     def _drain(self) -> None:

@@ -30,7 +30,8 @@ Obtain = Callable[[Path, Progress], Obtained]
 
 @dataclass
 class Hands:
-    """`traffic_lock()` is a context manager held for milliseconds. `actor` is who asked, as the ledger shows it."""
+    """`traffic_lock()` is a context manager held for milliseconds; `rollback_lock` says that a rollback has an owner.
+    `actor` is who asked, as the ledger shows it."""
 
     manifest: Manifest
     state: State
@@ -41,6 +42,7 @@ class Hands:
     report: Report
     interruption: Interruption
     traffic_lock: Callable[[], AbstractContextManager[object]]
+    rollback_lock: Callable[[float], AbstractContextManager[object]]  # seconds to wait for it; raises Locked
     access_log: Callable[[], AccessLog]
     notify: Callable[[Occasion, str, str, str | None], None]  # occasion, release, reason, what is live; never raises
     actor: str

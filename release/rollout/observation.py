@@ -90,7 +90,7 @@ class Observation:
         asked = 0.0
         topped_up = False
         while True:
-            deployment.check_epoch()
+            deployment.require_traffic()
             if time.monotonic() - asked >= ASK_EVERY:
                 guard.engine(engine_facts(deployment))
                 asked = time.monotonic()
@@ -115,7 +115,7 @@ class Observation:
             tree=tree_of(deployment),
             work=tree_of(deployment),
             progress=lambda text: hands.report(StepProgress(self.name, text)),
-            alive=deployment.check_epoch,
+            alive=deployment.require_traffic,
         )
         hands.report(Said(f"{missing} more requests are needed: the benchmark set goes through the public listener"))
         return top_up(hands.manifest, hands.proxy.public_url, subject, missing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
@@ -9,14 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from release.engine.base import EngineInfo, Instance, State
-from release.errors import EngineError, LedgerError, ProxyError, Refused, Unusable
+from release.errors import EngineError, Interrupted, LedgerError, ProxyError, Refused, Unusable
 from release.image.store import Image
-from release.ledger.records import ReleaseRow
+from release.ledger.records import Kind, ReleaseRow
 from release.pipeline.events import Excerpt, Said, StepProgress
 from release.pipeline.step import Skip
 from release.proxy.durable import write_file
 from release.rollout import instances
-from release.rollout.deployment import Deployment
+from release.rollout.deployment import Deployment, unix
 from release.rollout.hands import Plan
 
 _DISK_SPARE = 512 << 20  # bytes that have to stay free whatever the image's size
@@ -170,7 +171,7 @@ class ObtainImage:
 
         def progress(line: str) -> None:
             hands.report(StepProgress(self.name, line))
-            hands.interruption.check()
+            deployment.alive()
 
         obtained = plan.obtain(tree_of(deployment), progress)
         image = obtained.image
@@ -204,7 +205,16 @@ class ObtainImage:
         hands.ledger.note("image renewed", f"{known.name} was built again: its image had been pruned", deployment.id)
 
     def undo(self) -> str | None:
-        return None
+        """A build that was killed leaves layers and perhaps a container of the step that it was at."""
+        images, scope = self._deployment.hands.images, self._deployment.hands.manifest.scope
+        if self._deployment.fact("image_id") is not None:
+            return None
+        gone: set[str] = set()
+        while left := [one for one in images.leftovers(scope) if one not in gone]:
+            for leftover in left:
+                images.discard(leftover)
+                gone.add(leftover)
+        return f"removed {len(gone)} leftovers of its build" if gone else None
 
 
 class Start:
@@ -219,11 +229,11 @@ class Start:
     def run(self) -> str | Skip:
         deployment, hands = self._deployment, self._deployment.hands
         manifest = hands.manifest
-        occupants = [i for i in hands.engine.instances(manifest.scope) if i.slot is deployment.slot and runs(i)]
-        deployment.remember(displaced=[i.id for i in occupants], candidate_expected=True)
+        occupants = self._claim()
         for occupant in occupants:
             hands.engine.keep(occupant.id, False)
             hands.engine.stop(occupant.id, manifest.container.stop_timeout)
+        deployment.check_epoch()
         spec = instances.specification(
             manifest,
             release=deployment.release,
@@ -234,9 +244,28 @@ class Start:
             secrets=instances.read_secrets(manifest),
         )
         instance = hands.engine.start(spec)
-        deployment.remember(candidate=instance.id, pid_token=instance.pid_token)
+        deployment.remember(candidate=instance.id, pid_token=instance.pid_token, stopping=[])
         standby = f"; standby {occupants[0].release} stopped and kept" if occupants else ""
         return f"{instance.name} in {deployment.slot} on 127.0.0.1:{deployment.port}{standby}"
+
+    def _claim(self) -> list[Instance]:
+        """What sits in the slot and has to stop. From here on, by the fact `stopping`, no rollback sends traffic there:
+        both sides look and write under the traffic lock."""
+        deployment, hands = self._deployment, self._deployment.hands
+        await_drained(deployment)
+        with hands.traffic_lock():
+            deployment.check_epoch()
+            traffic = deployment.traffic()
+            if traffic is not None and traffic.share(deployment.slot) > 0:
+                raise ProxyError(
+                    f"{deployment.slot} serves, so no candidate can be started there",
+                    hint="traffic was moved while this run began: `release status`, then deploy again",
+                )
+            mine = hands.engine.instances(hands.manifest.scope)
+            occupants = [i for i in mine if i.slot is deployment.slot and runs(i)]
+            ids = [i.id for i in occupants]
+            deployment.remember(displaced=ids, stopping=ids, candidate_expected=True)
+        return occupants
 
     def undo(self) -> str | None:
         """Keeps the candidate's log, removes its container, and starts the standby again that it displaced."""
@@ -255,14 +284,18 @@ class Start:
             engine.remove(instance.id)
             removed.append(instance.name)
         back = self._bring_back()
+        with contextlib.suppress(LedgerError):
+            deployment.remember(stopping=[])
         return "; ".join(filter(None, [f"removed {', '.join(removed)}" if removed else "", back]))
 
     def _bring_back(self) -> str:
-        """The slot may have been taken meanwhile by the rollback that superseded this run: then it stays as it is."""
+        """The slot may be wanted meanwhile by the rollback that superseded this run: then it stays as it is."""
         deployment, engine = self._deployment, self._deployment.hands.engine
         scope = deployment.hands.manifest.scope
         if any(i.slot is deployment.slot and runs(i) for i in engine.instances(scope)):
             return ""
+        if any(row.kind is Kind.ROLLBACK for row in deployment.hands.ledger.unfinished()):
+            return "the slot is left to the rollback that is under way"
         back = []
         for instance_id in deployment.fact("displaced", []):
             if engine.inspect(instance_id) is None:
@@ -274,14 +307,32 @@ class Start:
 
 
 def drain(deployment: Deployment) -> None:
-    """A request that began before traffic left may still run: nothing that received traffic is stopped before that."""
-    left_at = deployment.fact("left_at")
-    if left_at is None:
+    """A request that began before traffic left may still run: nothing that received traffic is stopped before that.
+
+    Nothing waits where nothing of it runs any more. A second signal leaves the rest to the next command.
+    """
+    left_at, hands = deployment.left_at(), deployment.hands
+    if left_at is None or not any(runs(i) for i in deployment.own_instances()):
         return
-    remaining = left_at + deployment.hands.manifest.drain - time.time()
-    if remaining > 0:
-        deployment.hands.report(Said(f"draining {deployment.release} for {remaining:.0f} s before its container goes"))
-        time.sleep(min(remaining, deployment.hands.manifest.drain))
+    end = time.monotonic() + min(left_at + hands.manifest.drain - time.time(), hands.manifest.drain)
+    if (remaining := end - time.monotonic()) > 0.5:
+        hands.report(Said(f"draining {deployment.release} for {remaining:.0f} s before its container goes"))
+    while (remaining := end - time.monotonic()) > 0:
+        if hands.interruption.count > 1:
+            raise Interrupted("a second signal ended the draining", hint="the next command removes what is left")
+        time.sleep(min(remaining, 0.2))
+
+
+def await_drained(deployment: Deployment) -> None:
+    """Waits until requests that began before traffic last left the idle slot are over: its standby will be stopped."""
+    hands = deployment.hands
+    last = hands.ledger.switches(limit=1)
+    remaining = 0.0 if not last else unix(last[0].at) + hands.manifest.drain - time.time()
+    standby = [i for i in hands.engine.instances(hands.manifest.scope) if i.slot is deployment.slot and runs(i)]
+    if standby and remaining > 0:
+        remaining = min(remaining, hands.manifest.drain)
+        hands.report(Said(f"{standby[0].release} had traffic a moment ago: draining it for {remaining:.1f} s"))
+        deployment.wait(remaining)
 
 
 def keep_log(deployment: Deployment, instance: Instance, shown: int = 25) -> None:

@@ -7,6 +7,7 @@ import time
 from release.errors import LedgerError, ProxyError, RegistryError
 from release.image.store import Image
 from release.ledger.records import SwitchRow
+from release.ledger.store import utc_now
 from release.naming import Slot
 from release.pipeline.events import Said, StepProgress
 from release.pipeline.step import Skip
@@ -92,7 +93,8 @@ class Switch:
         if deployment.fact("switching_at") is None:
             return None
         with hands.traffic_lock():
-            if not deployment.serves():
+            if not deployment.holds_traffic():
+                self._forget()
                 return None
             switched = put_back(deployment)
         try:
@@ -104,6 +106,12 @@ class Switch:
         record_switch(deployment, switched, deployment.row.previous_release or "", "undo")
         hands.proxy.verify(switched.after)
         return f"traffic is back on {switched.after.live} ({switched.microseconds:.0f} µs)"
+
+    def _forget(self) -> None:
+        """What was prepared for a switch that did not last. Under the traffic lock: nobody prepares anything now."""
+        ledger = self._deployment.hands.ledger
+        keep = [row.id for row in ledger.deployments(limit=9) if row.id != self._deployment.id]
+        self._deployment.hands.proxy.switch.forget(keep)
 
 
 def put_back(deployment: Deployment) -> Switched | None:
@@ -122,7 +130,7 @@ def record_switch(deployment: Deployment, switched: Switched, release: str, reas
         hands.ledger.save_switch(
             SwitchRow(
                 deployment=deployment.id,
-                at="",
+                at=utc_now(),
                 before=None if switched.before is None else switched.before.green,
                 after=switched.after.green,
                 microseconds=switched.microseconds,

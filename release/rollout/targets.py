@@ -35,19 +35,22 @@ def choose(
     if live is None:
         raise Refused("nothing is live, so there is nothing to roll back", hint="`release deploy TAG`")
     if to is not None:
-        return _named(live, releases, to)
+        return named(live, releases, to)
     changes = [row for row in deployments if moved_traffic(row)]
     if not changes:
         raise Refused(f"{live} is the only release there ever was", hint="`release rollback --list` shows the targets")
     last = changes[0]
     if last.kind is Kind.ROLLBACK and not last.facts.get("forward"):
         return Choice(None, f"already rolled back to {live} by {last.actor}; going further takes --to (see --list)")
-    if last.state not in _LIVE and last.state is not DeploymentState.RUNNING:
-        return Choice(None, f"{last.release} was taken back already ({last.message}); going further takes --to")
+    taken_back = last.state not in _LIVE and last.state is not DeploymentState.RUNNING
+    if taken_back or last.release != live:
+        why = f" ({last.message})" if taken_back and last.message else ""
+        return Choice(None, f"{last.release} was taken back already{why}; {live} is live; going further takes --to")
     return _before(live, releases, last)
 
 
-def _named(live: str, releases: Sequence[ReleaseRow], to: str) -> Choice:
+def named(live: str | None, releases: Sequence[ReleaseRow], to: str) -> Choice:
+    """The release called `to`; `live` None where what serves cannot be told, so that any good one is a choice."""
     matches = [row for row in releases if to in (row.name, row.tag)]
     if not matches:
         known = ", ".join(row.name for row in releases if row.last_live_at) or "none"
