@@ -6,9 +6,9 @@ import contextlib
 import math
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from release import naming
 from release.daemon import Daemon, status
@@ -49,12 +49,31 @@ class Builder:
         """Streams one build to its end. Raises BuildFailed or EngineError; the connection is closed either way, which
         is what makes the daemon stop."""
         deadline = time.monotonic() + request.timeout
-        slow = BuildFailed(
-            f"building {reference} took longer than {request.timeout:g} s", hint="raise build.timeout in release.yaml"
-        )
+        try:
+            with contextlib.closing(self._events(request, reference)) as events:
+                for event in events:
+                    for line in log.feed(event):
+                        progress(line)
+                    if time.monotonic() > deadline:
+                        raise _slow(request, reference)
+        except EngineError as error:
+            if "timed out" in error.message.lower():  # silent for as long as the whole build may take
+                raise _slow(request, reference) from error
+            raise
+        if log.error is not None:
+            raise _failed(reference, log)
+        if log.image_id is None:
+            raise BuildFailed(
+                f"the build of {reference} stopped in the middle: {log.step or 'before its first step'}",
+                hint="is the Docker Engine still running? docker info",
+                log="\n".join(log.tail),
+            )
+        return log.image_id
+
+    def _events(self, request: BuildRequest, reference: str) -> Generator[dict[str, Any], None, None]:
         with self._context(request) as archive, self._daemon.stream(request.timeout) as client:
             with self._daemon.errors(f"build {reference}"):
-                events = client.build(
+                yield from client.build(
                     fileobj=archive,
                     custom_context=True,
                     dockerfile=_DOCKERFILE,
@@ -65,25 +84,6 @@ class Builder:
                     decode=True,
                     timeout=math.ceil(request.timeout),
                 )
-                try:
-                    for event in events:
-                        for line in log.feed(event):
-                            progress(line)
-                        if time.monotonic() > deadline:
-                            raise slow
-                except OSError as error:
-                    if "timed out" in str(error).lower():
-                        raise slow from error
-                    raise
-        if log.error is not None:
-            raise _failed(reference, log)
-        if log.image_id is None:
-            raise BuildFailed(
-                f"the build of {reference} stopped in the middle: {log.step or 'before its first step'}",
-                hint="is the Docker Engine still running? docker info",
-                log="\n".join(log.tail),
-            )
-        return log.image_id
 
     @contextlib.contextmanager
     def _context(self, request: BuildRequest) -> Iterator[IO[bytes]]:
@@ -140,6 +140,12 @@ def _ignored(context: Path, path: Path) -> list[str]:
             lines = [line.strip() for line in candidate.read_text(encoding="utf-8").splitlines()]
             return [line for line in lines if line and not line.startswith("#")]
     return []
+
+
+def _slow(request: BuildRequest, reference: str) -> BuildFailed:
+    return BuildFailed(
+        f"building {reference} took longer than {request.timeout:g} s", hint="raise build.timeout in release.yaml"
+    )
 
 
 def _failed(reference: str, log: BuildStream) -> BuildFailed:
