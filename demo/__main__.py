@@ -83,7 +83,9 @@ def tell(place: Place, result: LoadResult, figures: dict[str, float]) -> int:
     for failure in result.failures[:10]:
         print(f"  failed: {failure}")
     print(f"\n  the page:   {place.url}/")
-    print(f"  the API:    curl -s {place.url}/translate -H 'content-type: application/json' -d '{{\"text\": \"你好\"}}'")
+    print(
+        f"  the API:    curl -s {place.url}/translate -H 'content-type: application/json' -d '{{\"text\": \"你好\"}}'"
+    )
     print(f"  look:       RELEASE_STATE={place.state} release status")
     print("  take down:  make demo-down\n")
     rollback, switch = figures["rollback_ms"], figures["switch_us"]

@@ -27,6 +27,7 @@ def make(place: Place) -> None:
 def _damage(place: Place) -> None:
     models = place.repository / "translator" / "models"
     arguments = [sys.executable, "-m", "translator.damage", str(models / BETTER), str(models / DAMAGED)]
+    arguments += ["--noise", "0.3"]
     _run(*arguments, cwd=place.repository)
 
 
