@@ -1,0 +1,119 @@
+"""How a release comes to its image: reused, pulled or built, and refused where the tag holds something else."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from release.config.model import Manifest, Registry
+from release.errors import BuildFailed, Refused
+from release.image.build import How, Sources, Wanted, obtain
+from release.image.directory import DirectoryImages
+from release.image.docker import DockerImages
+from release.image.registry import DockerRegistry
+from release.image.store import Image, Progress
+from release.source import Source
+from tests.support.registry import RegistryServer
+from tests.support.services import Repository, tiny_service
+
+
+class Untouched:
+    """A registry that must not be asked."""
+
+    def digest(self, reference: str) -> str | None:
+        raise AssertionError(reference)
+
+    def push(self, image: Image, progress: Progress) -> str:
+        raise AssertionError(image)
+
+    def pull(self, reference: str, digest: str, progress: Progress) -> Image:
+        raise AssertionError(reference)
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    repository = tiny_service(tmp_path / "repository", service="tiny", cases=3)
+    repository.write("Dockerfile", 'FROM scratch\nCOPY behaviour.json /\nCMD ["python3", "service.py"]\n')
+    return repository
+
+
+def wanted(repository: Repository, tag: str, tree: Path) -> Wanted:
+    source = Source(repository.path)
+    resolved = source.resolve(tag)
+    source.export(resolved.commit, tree)
+    return Wanted(resolved.release, resolved.commit, tree, "2026-01-01T00:00:00Z")
+
+
+def test_an_image_is_built_once_and_then_reused(repository: Repository, tmp_path: Path) -> None:
+    repository.release("v1.0.0")
+    manifest = Manifest.model_validate(repository.manifest)
+    sources = Sources(DirectoryImages(tmp_path / "store"))
+    want = wanted(repository, "v1.0.0", tmp_path / "tree")
+    first, second = obtain(want, manifest, sources, quiet), obtain(want, manifest, sources, quiet)
+    assert (first.how, second.how, second.image) == (How.BUILT, How.REUSED, first.image)
+
+
+def test_a_tag_that_holds_an_image_of_another_commit_is_refused(repository: Repository, tmp_path: Path) -> None:
+    repository.release("v1.0.0")
+    manifest = Manifest.model_validate(repository.manifest)
+    sources = Sources(DirectoryImages(tmp_path / "store"))
+    want = wanted(repository, "v1.0.0", tmp_path / "tree")
+    obtain(want, manifest, sources, quiet)
+    other = dataclasses.replace(want, commit=want.commit[:7] + "f" * 33)  # the same seven characters
+    with pytest.raises(Refused, match="was made from commit"):
+        obtain(other, manifest, sources, quiet)
+
+
+def test_a_snapshot_is_marked_and_never_looked_for_in_the_registry(repository: Repository, tmp_path: Path) -> None:
+    repository.commit("work")
+    resolved = Source(repository.path).snapshot(tmp_path / "tree")
+    want = Wanted(resolved.release, resolved.commit, tmp_path / "tree", "2026-01-01T00:00:00Z", snapshot=True)
+    sources = Sources(DirectoryImages(tmp_path / "store"), Untouched())
+    image = obtain(want, Manifest.model_validate(repository.manifest), sources, quiet).image
+    assert image.labels["release.snapshot"] == "true"
+
+
+def test_a_context_that_is_not_there_is_told(repository: Repository, tmp_path: Path) -> None:
+    repository.release("v1.0.0", manifest={"build": {"context": "nowhere"}})
+    with pytest.raises(BuildFailed, match="nowhere"):
+        obtain(
+            wanted(repository, "v1.0.0", tmp_path / "tree"),
+            Manifest.model_validate(repository.manifest),
+            Sources(DirectoryImages(tmp_path / "store")),
+            quiet,
+        )
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RegistryServer]:
+    server = RegistryServer(tmp_path / "registry").start()
+    yield server
+    server.stop()
+
+
+@pytest.mark.docker
+def test_a_pushed_image_is_pulled_where_it_is_missing_and_another_commits_is_refused(
+    repository: Repository, tmp_path: Path, server: RegistryServer, scope: str, store: DockerImages
+) -> None:
+    repository.release("v1.0.0", manifest={"service": scope, "image": f"{server.host}/{scope}"})
+    manifest = Manifest.model_validate(repository.manifest)
+    registry = DockerRegistry(Registry(push=True))
+    sources = Sources(store, registry)
+    want = wanted(repository, "v1.0.0", tmp_path / "tree")
+    built = obtain(want, manifest, sources, quiet)
+    registry.push(built.image, quiet)
+    store.remove(built.image)
+    pulled = obtain(want, manifest, sources, quiet)
+    assert (built.how, pulled.how, pulled.image.id) == (How.BUILT, How.PULLED, built.image.id)
+    store.remove(pulled.image)
+    other = dataclasses.replace(want, commit=want.commit[:7] + "f" * 33)
+    with pytest.raises(Refused, match="in the registry"):
+        obtain(other, manifest, sources, quiet)
+    assert store.find(manifest.repository, want.release) is None
