@@ -246,9 +246,9 @@ def image_sources(hands: Hands) -> Sources:
 
 
 def make_proxy(manifest: Manifest, state: State) -> Proxy:
-    from release.proxy import choose
+    from release import proxy
 
-    return choose.open_proxy(manifest, state.path)
+    return proxy.open(manifest, state.path)
 
 
 def _plan(hands: Hands, source: Source, resolved: Resolved, scratch: Path | None, prefix: str, approve: bool) -> Plan:

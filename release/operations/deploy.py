@@ -205,7 +205,7 @@ def live_release(hands: Hands, live: Slot) -> str | None:
     """The release that runs in the live slot, by the engine's labels; else what the ledger last put there."""
     running = [i for i in hands.engine.instances(hands.manifest.scope) if i.slot is live and i.state == "running"]
     if running:
-        return max(running, key=lambda instance: instance.started_at).release
+        return max(running, key=lambda instance: instance.deployment).release
     for switch in hands.ledger.switches(limit=1):
         return switch.release or None
     return None

@@ -102,10 +102,11 @@ def _slot(
 ) -> SlotView:
     share = traffic.share(slot) if traffic else 0
     port = hands.manifest.slots.port(slot)
-    here = sorted((i for i in mine if i.slot is slot), key=lambda i: (i.state is State.RUNNING, i.started_at))
+    here = sorted((i for i in mine if i.slot is slot), key=lambda i: (i.state is State.RUNNING, i.deployment))
     if not here:
         return SlotView(str(slot), "live" if share > 500 else "empty", share, port=port)
-    instance = here[-1]
+    # A list tells neither since when nor how often it restarted.
+    instance = hands.engine.inspect(here[-1].id) or here[-1]
     unfinished = {row.id for row in hands.ledger.unfinished()}
     candidate = instance.deployment in unfinished and share == 0
     role = "live" if share > 500 else "candidate" if candidate or 0 < share <= 500 else "standby"
@@ -175,7 +176,7 @@ def logs(hands: Hands, wanted: str | None, tail: int | None, follow: bool) -> It
         wanted = str(traffic.live)
     matches = [i for i in mine if wanted in (i.slot, i.release, i.deployment, i.name, i.release.rpartition("-")[0])]
     if matches:
-        newest = max(matches, key=lambda i: (i.state is State.RUNNING, i.started_at))
+        newest = max(matches, key=lambda i: (i.state is State.RUNNING, i.deployment))
         return hands.engine.logs(newest.id, tail=tail, follow=follow)
     return iter(_kept_log(hands, wanted, tail))
 
