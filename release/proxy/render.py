@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 import math
 import re
@@ -15,6 +14,7 @@ from typing import Any
 from release import naming
 from release.config.model import Manifest
 from release.errors import ProxyError
+from release.proxy.address import listen
 from release.proxy.base import Traffic
 from release.proxy.shares import BUCKETS
 
@@ -74,14 +74,16 @@ def managed(manifest: Manifest, layout: Layout) -> Rendered:
         scope=manifest.scope,
         layout=layout,
         shutdown_timeout=f"{math.ceil(longest) + 10}s",
-        service=_indent(_service(manifest, layout)),
+        service=_indent(_service(manifest, layout, "traffic/")),
     )
     return _signed(text)
 
 
 def included(manifest: Manifest, layout: Layout) -> Rendered:
     """A file for the http block of another nginx."""
-    return _signed(_fill("included.conf.j2", scope=manifest.scope, service=_service(manifest, layout)))
+    return _signed(
+        _fill("included.conf.j2", scope=manifest.scope, service=_service(manifest, layout, f"{layout.traffic}/"))
+    )
 
 
 def rewritten(manifest: Manifest, layout: Layout, traffic: Traffic | None) -> Rendered:
@@ -103,17 +105,6 @@ def rewritten(manifest: Manifest, layout: Layout, traffic: Traffic | None) -> Re
     return _signed(text)
 
 
-def listen(address: str, port: int) -> str:
-    """The address of a `listen` directive; IPv6 addresses get their brackets. Raises ProxyError for a host name."""
-    try:
-        ipaddress.ip_address(address)
-    except ValueError as error:
-        raise ProxyError(
-            f"proxy.address {address!r} is no IP address", hint="write one of this host's, or 0.0.0.0 for all of them"
-        ) from error
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
 def sticky_key(sticky: str, variable: str) -> tuple[str, str] | None:
     """Source and entries of the `map` that finds a client's key, empty for a client without; None for `none`.
 
@@ -128,7 +119,8 @@ def sticky_key(sticky: str, variable: str) -> tuple[str, str] | None:
     return source, f"default {source};"
 
 
-def _service(manifest: Manifest, layout: Layout) -> str:
+def _service(manifest: Manifest, layout: Layout, flags: str) -> str:
+    """The part for an http block; `flags` is what the flag tree's path begins with."""
     proxy = manifest.proxy
     if not _SERVER_NAME.fullmatch(proxy.server_name):
         raise ProxyError(
@@ -140,6 +132,7 @@ def _service(manifest: Manifest, layout: Layout) -> str:
         id=identifier,
         scope=manifest.scope,
         layout=layout,
+        flags=flags,
         config=_CONFIG,
         slots={str(slot): manifest.slots.port(slot) for slot in naming.Slot},
         public=listen(proxy.address, proxy.listen),

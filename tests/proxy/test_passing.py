@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import socket
 import threading
 import time
@@ -303,3 +304,11 @@ def test_a_slow_backend_does_not_hold_up_a_switch(install: Install, backends: di
 def test_the_state_directory_may_have_a_space_in_its_name(install: Install, state: Path) -> None:
     proxy = install(at=state / "with space")
     proxy.verify(proxy.switch.set(Traffic(50, "d")).after)
+
+
+def test_a_flag_tree_that_was_lost_is_answered_503_until_traffic_is_set_anew(proxy: ManagedNginx) -> None:
+    shutil.rmtree(proxy.traffic)
+    assert fetch(proxy.public_url).status == 503
+    proxy.switch.set(GREEN)
+    proxy.verify(GREEN)
+    assert fetch(proxy.public_url).json["answer"] == "green"

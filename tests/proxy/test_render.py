@@ -58,6 +58,7 @@ def test_nginx_accepts_it(name: str, tmp_path: Path) -> None:
     layout = Layout(tmp_path, "0123456789abcdef")
     (tmp_path / "nginx" / "logs").mkdir(parents=True)
     (tmp_path / "nginx" / "tmp").mkdir()
+    (tmp_path / "traffic").mkdir()
     text = renderer(of, layout).text
     if renderer is render.included:
         text = f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{text}\n}}\n"
