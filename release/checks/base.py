@@ -9,6 +9,11 @@ from typing import Protocol
 
 from release.verdict import Verdict
 
+# What an integration suite finds in its environment; the pytest plugin reads it.
+URL = "RELEASE_CANDIDATE_URL"
+RELEASE = "RELEASE_RELEASE"
+RETRIES = "RELEASE_CONNECT_RETRIES"
+
 
 @dataclass(frozen=True)
 class Target:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from release.checks import junit
-from release.checks.base import Subject
+from release.checks.base import RELEASE, RETRIES, URL, Subject
 from release.checks.junit import Totals
-from release.checks.pytest_plugin import RELEASE, RETRIES, URL
 from release.verdict import Verdict, failed, no_data, passed
 
 if TYPE_CHECKING:

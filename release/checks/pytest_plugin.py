@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from release.checks.base import RELEASE, RETRIES, URL
+
 if TYPE_CHECKING:
     import requests
 
-URL = "RELEASE_CANDIDATE_URL"
-RELEASE = "RELEASE_RELEASE"
-RETRIES = "RELEASE_CONNECT_RETRIES"
 _DEFAULT_TIMEOUT = 30.0  # seconds, for a request that names none
 
 

@@ -351,3 +351,37 @@ def test_a_removed_operation_or_response_field_is_always_found(document: dict[st
     place = f"{method.upper()} {path} response 200 application/json"
     assert f"{place} /gone was removed" in map(str, compare(document, new))
     assert f"{place} /gone was added" in map(str, compare(new, document))
+
+
+def test_descriptions_that_fastapi_writes_are_compared() -> None:
+    from fastapi import FastAPI
+    from pydantic import BaseModel, Field
+
+    def service(second: bool) -> dict[str, Any]:
+        app = FastAPI()
+
+        class Answer(BaseModel):
+            translation: str | list[str]
+            took: float | None = None
+
+        class Better(BaseModel):
+            translation: str | list[str]
+            took: float | None = None
+            model_version: str
+
+        class Ask(BaseModel):
+            text: str | list[str] = Field(max_length=100 if second else 5000)
+            target: str | None = None
+
+        def translate(ask, beam=4):  # type: ignore[no-untyped-def]
+            raise NotImplementedError
+
+        translate.__annotations__ = {"ask": Ask, "beam": int}
+        app.post("/translate", response_model=Better if second else Answer)(translate)
+        return app.openapi()
+
+    assert compare(service(False), service(False)) == []
+    changes = compare(service(False), service(True))
+    breaks = [str(change) for change in changes if change.severity is Severity.BREAKING]
+    assert f"{BODY} /text/<string> maxLength was 5000, is now 100" in breaks
+    assert f"{RESULT} /model_version was added" in map(str, changes)
