@@ -1,0 +1,153 @@
+"""SIGKILL of a rollback at every instant, warm and cold: live serves throughout, the next command finishes it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import subprocess
+import time
+
+import pytest
+
+from tests.support.faults import (
+    FAST,
+    await_row,
+    deploy_killed_at,
+    files,
+    kill,
+    last_deployment,
+    nothing_left_behind,
+    rows,
+    served,
+    two_releases,
+)
+from tests.support.site import Site
+
+pytestmark = pytest.mark.docker
+
+# How many instants to try; a long run sets this to some hundreds.
+INSTANTS = int(os.environ.get("RELEASE_TEST_INSTANTS", "6"))
+SEED = int(os.environ.get("RELEASE_TEST_SEED", "20261121"))
+
+
+def test_a_warm_rollback_killed_at_any_instant_is_finished_forward_by_the_next_command(site: Site) -> None:
+    two_releases(site)
+    known, images = files(site), site.images()
+    chance = random.Random(SEED)
+    with served(site):
+        for _ in range(INSTANTS):
+            before = last_deployment(site)
+            process = site.start("rollback", "--to", "v1.0.0")
+            with contextlib.suppress(AssertionError):  # it may be over before the row is seen
+                await_started(site, before, process)
+            time.sleep(chance.uniform(0.0, 0.12))
+            kill(process)
+            site.run("doctor", "--mend", expect=None)
+            assert str(site.live).startswith("v1.0.0-")
+            nothing_left_behind(site, known, images)
+            site.run("rollback", "--to", "v1.1.0")
+            assert str(site.live).startswith("v1.1.0-")
+    assert len(site.containers()) == 2
+
+
+def await_started(site: Site, before: str, process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + 30
+    while last_deployment(site) == before:
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_a_cold_rollback_killed_on_its_way_is_finished_forward_or_by_repeating_it(site: Site) -> None:
+    two_releases(site)
+    known, images = files(site), site.images()
+    chance = random.Random(SEED + 1)
+    with served(site):
+        for number in range(3):
+            standby = next(name for name in site.containers() if "v1.0.0" in name)
+            subprocess.run(["docker", "rm", "-f", standby], check=True, capture_output=True)
+            before = last_deployment(site)
+            process = site.start("rollback", "--to", "v1.0.0")
+            await_started(site, before, process)
+            time.sleep(chance.uniform(0.0, 0.8))
+            kill(process)
+            if number % 2:
+                site.run("doctor", "--mend", expect=None)
+            else:
+                site.run("rollback", "--to", "v1.0.0")
+            assert str(site.live).startswith("v1.0.0-")
+            nothing_left_behind(site, known, images)
+            site.run("rollback", "--to", "v1.1.0")
+    assert len(site.containers()) == 2, site.containers()
+
+
+def test_a_rollback_that_died_and_cannot_be_finished_is_closed_and_blocks_nobody(site: Site) -> None:
+    two_releases(site)
+    standby = next(name for name in site.containers() if "v1.0.0" in name)
+    subprocess.run(["docker", "rm", "-f", standby], check=True, capture_output=True)
+    with served(site):
+        before = last_deployment(site)
+        process = site.start("rollback", "--to", "v1.0.0")
+        await_started(site, before, process)
+        kill(process)
+        for name in [name for name in site.containers() if "v1.0.0" in name]:
+            subprocess.run(["docker", "rm", "-f", name], check=True, capture_output=True)
+        for image in [image for image in site.images() if "v1.0.0" in image]:
+            subprocess.run(["docker", "rmi", "-f", image], check=True, capture_output=True)
+        told = site.deploy("v1.2.0", expect=None)
+        assert told.code in (0, 7), told.err
+        assert "cannot be finished" in told.err and "image is gone" in told.err
+    assert str(site.live).startswith("v1.2.0-")
+
+
+def test_killed_at_random_instants_of_a_deployment_nothing_is_lost_and_nothing_left(site: Site) -> None:
+    two_releases(site)
+    known, images = files(site), site.images()
+    chance = random.Random(SEED + 2)
+    began = time.monotonic()
+    site.deploy("v1.2.0", expect=None)
+    whole = time.monotonic() - began
+    site.run("rollback", "--to", "v1.1.0")
+    with served(site):
+        for _ in range(INSTANTS):
+            process = site.start("deploy", "v1.2.0")
+            time.sleep(chance.uniform(0.1, whole))
+            kill(process)
+            command = chance.choice([("doctor", "--mend"), ("rollback",), ("rollback", "--to", "v1.1.0")])
+            site.run(*command, expect=None)
+            site.run("doctor", "--mend", expect=None)
+            assert site.live is not None
+            nothing_left_behind(site, known, images, image=":v1.2.0-")
+            site.run("rollback", "--to", "v1.1.0")
+            assert str(site.live).startswith("v1.1.0-")
+            assert len(site.containers()) <= 2, site.containers()
+
+
+@pytest.mark.parametrize("step", ["resolve", "obtain"])
+def test_the_first_deployment_ever_killed_leaves_nothing(site: Site, step: str) -> None:
+    site.repository.release("v1.0.0", manifest=FAST)
+    deploy_killed_at(site, "v1.0.0", step, "started", delay=0.3)
+    site.run("doctor", "--mend", expect=None)
+    assert site.containers() == {}
+    assert rows(site, "SELECT id FROM deployments WHERE state = 'running'") == []
+    assert [image for image in site.images() if "<none>" in image] == []
+    assert site.live is None
+    site.deploy("v1.0.0", expect=None)
+    assert str(site.live).startswith("v1.0.0-")
+
+
+def test_killed_while_its_image_is_built_no_layer_is_left(site: Site) -> None:
+    two_releases(site)
+    dockerfile = (site.repository.path / "Dockerfile").read_text()
+    site.repository.write("Dockerfile", dockerfile + "RUN sleep 1 && echo slow > /slow\nRUN sleep 20\n")
+    site.repository.release("v1.3.0")
+    images = site.images()
+    with served(site):
+        before = last_deployment(site)
+        process = site.start("deploy", "v1.3.0")
+        await_row(site, before, "obtain", "started", process)
+        time.sleep(3.0)  # in the second of the two
+        kill(process)
+        site.run("doctor", "--mend", expect=None)
+    assert site.images() == images
+    assert len(site.containers()) == 2

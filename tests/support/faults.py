@@ -1,0 +1,183 @@
+"""Faults: a command killed at a chosen row of its journal, and what must hold once the next command has settled it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.site import Site
+
+# Gates that take a moment: what is tried here is the pipeline, not the models. Every step of a deployment is there.
+FAST: dict[str, Any] = {
+    "checks": {
+        "health": {"settle": "100ms"},
+        "warmup": {"requests": 3},
+        "latency": {"requests": 20},
+        "quality": {"resamples": 100},
+    },
+    "rollout": {"observe": {"for": "1s", "min_requests": 5}},
+    "hooks": {"before_start": "sleep 0.2", "before_switch": "sleep 0.2", "after_commit": "sleep 0.2"},
+}
+STEPS = (
+    "resolve",
+    "preflight",
+    "obtain",
+    "before_start",
+    "start",
+    "health",
+    "warmup",
+    "contract",
+    "integration",
+    "quality",
+    "latency",
+    "push",
+    "before_switch",
+    "switch",
+    "observe",
+    "commit",
+    "after_commit",
+    "retire",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    deployment: str
+    kind: str
+    step: str
+    state: str
+
+
+def rows(site: Site, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Looks into the ledger from outside; nothing where there is none yet."""
+    path = site.state / site.scope / "ledger.db"
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+            return connection.execute(sql, values).fetchall()
+    except sqlite3.OperationalError:
+        return []
+
+
+def last_deployment(site: Site) -> str:
+    found = rows(site, "SELECT id FROM deployments ORDER BY number DESC LIMIT 1")
+    return str(found[0][0]) if found else ""
+
+
+def begun_after(site: Site, before: str) -> str:
+    """The deployment that began after `before`; empty where none has yet."""
+    last = last_deployment(site)
+    return "" if last == before else last
+
+
+def journal(site: Site, deployment: str) -> list[tuple[str, str]]:
+    sql = "SELECT step, state FROM steps WHERE deployment = ? ORDER BY number"
+    return [(str(step), str(state)) for step, state in rows(site, sql, deployment)]
+
+
+def await_row(site: Site, before: str, step: str, state: str, process: subprocess.Popen[str]) -> None:
+    """Returns as soon as the run that began after `before` has written this row. Fails where it ends without it."""
+    end = time.monotonic() + 120
+    while True:
+        run = begun_after(site, before)
+        if run and (step, state) in journal(site, run):
+            return
+        if process.poll() is not None:
+            out, err = process.communicate()
+            raise AssertionError(f"ended with {process.returncode} before {step} {state}:\n{out}\n{err}")
+        assert time.monotonic() < end, f"{step} was never {state}"
+        time.sleep(0.001)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """SIGKILL to the command alone, as an out-of-memory killer does it: what it started lives on."""
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def signalled(site: Site, step: str, number: signal.Signals, *arguments: str, state: str = "started") -> Any:
+    """Runs a command, sends it a signal once it has written this row, and gives how it ended: code, out, err."""
+    before = last_deployment(site)
+    process = site.start(*arguments)
+    await_row(site, before, step, state, process)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=90)
+    return process.returncode, out, err
+
+
+def deploy_killed_at(site: Site, tag: str, step: str, state: str, delay: float = 0.0) -> str:
+    """Gives the id of the deployment that was killed once it had written this row."""
+    before = last_deployment(site)
+    process = site.start("deploy", tag)
+    await_row(site, before, step, state, process)
+    time.sleep(delay)
+    kill(process)
+    return begun_after(site, before)
+
+
+def containers(site: Site) -> dict[str, str]:
+    """Name and state of each container, the deployment's id cut off its name: a rerun has another one."""
+    return dict(sorted(site.containers().items()))
+
+
+def files(site: Site) -> list[str]:
+    """What lies in the state directory beside logs, caches, flags and the ledger itself."""
+    root = site.state
+    kept = ("nginx/logs", "nginx/tmp", "traffic/shares", "answers", ".cache")
+    found = []
+    for path in sorted(root.rglob("*")):
+        name = str(path.relative_to(root)).removeprefix(f"{site.scope}/")
+        if not name.startswith(kept) and not name.startswith("ledger.db") and not path.is_dir():
+            found.append(name)
+    return found
+
+
+def nothing_left_behind(site: Site, files_before: list[str], images_before: list[str], *, image: str = "") -> None:
+    """No unfinished run, held lock, scratch folder, stray file, build leftover or untagged image."""
+    assert rows(site, "SELECT id, release FROM deployments WHERE state = 'running'") == []
+    work = site.state / site.scope / "work"
+    assert list(work.iterdir()) == [], "a scratch folder is left"
+    assert not (site.state / ".snapshots").exists(), "a copy of a working tree is left"
+    assert [name for name in files(site) if name not in files_before] == []
+    new = set(site.images()) - set(images_before)
+    assert all(image and image in name for name in new), f"images are left: {new}"
+    for lock in ("deployment.lock", "traffic.lock", "rollback.lock"):
+        assert lock_is_free(site.state / site.scope / "locks" / lock), f"{lock} is held"
+
+
+def lock_is_free(path: Path) -> bool:
+    if not path.exists():
+        return True
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def served(site: Site, clients: int = 3) -> Iterator[Any]:
+    """A load for as long as the block lasts; not one of its requests may fail."""
+    with site.load(clients=clients) as load:
+        yield load
+    assert load.result is not None
+    assert load.result.failed == 0, (load.result.reasons, load.result.failures[:5])
+    assert load.result.requests > 0
+
+
+def two_releases(site: Site) -> None:
+    """v1.0.0 as the standby, v1.1.0 live, v1.2.0 tagged."""
+    for tag in ("v1.0.0", "v1.1.0", "v1.2.0"):
+        site.repository.release(tag, manifest=FAST)
+    site.deploy("v1.0.0", expect=None)
+    site.deploy("v1.1.0", expect=None)
+    assert str(site.live).startswith("v1.1.0-")
