@@ -101,10 +101,12 @@ class Translator:
         config = self._model.config
         longest = int(config.max_position_embeddings)
         batch = self._tokenizer(sentences, return_tensors="pt", padding=True, truncation=True, max_length=longest)
-        room = min(longest - 1, 3 * int(batch["input_ids"].shape[1]) + 8)
+        # Room is given by a sentence's own length: its translation must not depend on its neighbours in the batch.
+        rooms = [min(longest - 1, 2 * pieces + 10) for pieces in batch["attention_mask"].sum(1).tolist()]
         options = {"num_beams": self._beams} if self._beams else {}
         with torch.inference_mode():
-            out = self._model.generate(**batch, max_new_tokens=room, max_length=None, **options)
+            out = self._model.generate(**batch, max_new_tokens=max(rooms), max_length=None, **options)
+            for row, room in zip(out, rooms, strict=True):
+                row[room:] = config.pad_token_id
         lines = [clean(line) for line in self._tokenizer.batch_decode(out, skip_special_tokens=True)]
-        pad = config.pad_token_id
-        return Translated(lines, int(batch["attention_mask"].sum()), int((out != pad).sum()))
+        return Translated(lines, int(batch["attention_mask"].sum()), int((out != config.pad_token_id).sum()))

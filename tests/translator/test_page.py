@@ -52,18 +52,18 @@ def page(browser: Browser, service: Running, request: pytest.FixtureRequest) -> 
 def test_it_says_that_it_is_ready_and_which_model_serves(page: Page) -> None:
     expect(page.locator("#state")).to_have_text("Ready")
     expect(page.locator("#version")).to_have_text(re.compile(r"Model \S+"))
-    expect(page.get_by_label("Chinese")).to_be_focused()
+    expect(page.get_by_role("textbox", name="Chinese")).to_be_focused()
 
 
 def test_it_translates_while_typing_and_shows_how_long_it_took(page: Page) -> None:
-    page.get_by_label("Chinese").press_sequentially("今天天气很好。")
+    page.get_by_role("textbox", name="Chinese").press_sequentially("今天天气很好。")
     expect(page.locator("#took")).to_have_text(re.compile(r"\d+ ms"))
     expect(page.locator("#target")).to_have_text(re.compile("[a-z]+"))
     expect(page.locator("#count")).to_have_text("7 / 2,000")
 
 
 def test_the_button_and_the_keys_translate_too(page: Page) -> None:
-    source = page.get_by_label("Chinese")
+    source = page.get_by_role("textbox", name="Chinese")
     source.fill("你好。")
     page.get_by_role("button", name="Translate").click()
     expect(page.locator("#took")).to_have_text(re.compile("ms"))
@@ -77,7 +77,7 @@ def test_an_example_is_one_touch_and_clear_starts_over(page: Page) -> None:
     page.locator(".examples button").first.click()
     expect(page.locator("#took")).to_have_text(re.compile("ms"))
     page.get_by_role("button", name="Clear").click()
-    expect(page.get_by_label("Chinese")).to_have_value("")
+    expect(page.get_by_role("textbox", name="Chinese")).to_have_value("")
     expect(page.locator("#target")).to_have_text("The translation appears here.")
     expect(page.get_by_role("button", name="Copy")).to_be_disabled()
     expect(page.get_by_role("button", name="Translate")).to_be_disabled()
@@ -85,7 +85,7 @@ def test_an_example_is_one_touch_and_clear_starts_over(page: Page) -> None:
 
 def test_copy_puts_the_translation_on_the_clipboard(page: Page, service: Running) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=service.url)
-    page.get_by_label("Chinese").fill("谢谢你的帮助。")
+    page.get_by_role("textbox", name="Chinese").fill("谢谢你的帮助。")
     expect(page.locator("#took")).to_have_text(re.compile("ms"))
     page.get_by_role("button", name="Copy").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
@@ -93,7 +93,7 @@ def test_copy_puts_the_translation_on_the_clipboard(page: Page, service: Running
 
 
 def test_a_refusal_is_shown_in_the_services_own_words(page: Page) -> None:
-    page.get_by_label("Chinese").fill("Good morning")
+    page.get_by_role("textbox", name="Chinese").fill("Good morning")
     page.get_by_role("button", name="Translate").click()
     expect(page.locator("#target")).to_have_text(re.compile("no Chinese in it"))
     expect(page.get_by_role("button", name="Copy")).to_be_disabled()
@@ -108,7 +108,7 @@ def test_an_older_answer_never_replaces_a_newer_one(page: Page) -> None:
             route.continue_()
 
     page.route("**/translate", hold_the_first)
-    source = page.get_by_label("Chinese")
+    source = page.get_by_role("textbox", name="Chinese")
     source.fill("第一句话。")
     page.get_by_role("button", name="Translate").click()
     expect(page.locator("#target")).to_have_attribute("aria-busy", "true")
@@ -132,7 +132,7 @@ def test_nothing_is_wider_than_the_screen_and_panes_lie_as_they_should(page: Pag
 
 
 def test_every_control_has_a_name_and_room_for_a_finger(page: Page) -> None:
-    page.get_by_label("Chinese").fill("你好。")
+    page.get_by_role("textbox", name="Chinese").fill("你好。")
     for control in page.locator("button, textarea, a").all():
         name = control.inner_text() or control.get_attribute("placeholder")
         assert name
