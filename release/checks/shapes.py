@@ -63,6 +63,18 @@ class Document:
                 raise ValueError(f"the reference {reference!r} leads nowhere")
         return node
 
+    def closure(self, raw: Any) -> dict[str, str]:
+        """The text of every schema that `raw` refers to, however far off, by its reference."""
+        found: dict[str, str] = {}
+        waiting = _references(raw)
+        while waiting:
+            reference = waiting.pop()
+            if reference not in found:
+                target = self.target(reference)
+                found[reference] = json.dumps(target, sort_keys=True)
+                waiting += _references(target)
+        return found
+
     def follow(self, node: Any) -> Mapping[str, Any]:
         """What stands at the end of a chain of references; for everything that is not a schema."""
         for _ in range(50):
@@ -79,8 +91,9 @@ class Document:
         for part in parts:
             _merge(shape, part)
         if sets:
-            found = itertools.islice(itertools.product(*sets), _MOST_ALTERNATIVES)
-            shape.alternatives = [{"allOf": _distinct([*parts, *chosen])} for chosen in found]
+            found = itertools.islice(itertools.product(*map(_once, sets)), _MOST_ALTERNATIVES)
+            # The alternative comes last, so that it is what names the whole.
+            shape.alternatives = [{"allOf": [*_distinct(parts), *chosen]} for chosen in found]
         return shape
 
     def _flatten(self, raw: Any, trail: tuple[str, ...]) -> tuple[list[Mapping[str, Any]], list[list[Any]], bool]:
@@ -111,6 +124,19 @@ class Document:
             sets += alternatives
             nullable = nullable or null
         return ([own] if own else []) + parts, sets, nullable
+
+
+def _references(raw: Any) -> list[Any]:
+    if isinstance(raw, list):
+        return [reference for item in raw for reference in _references(item)]
+    if not isinstance(raw, Mapping):
+        return []
+    own = [raw["$ref"]] if isinstance(raw.get("$ref"), str) else []
+    return own + [reference for value in raw.values() for reference in _references(value)]
+
+
+def _once(parts: list[Any]) -> list[Any]:
+    return list({json.dumps(part, sort_keys=True): part for part in parts}.values())
 
 
 def _null(raw: Mapping[str, Any]) -> bool:
@@ -181,10 +207,19 @@ def _also(one: Any, two: Any) -> Any:
     """A raw schema that asks for both."""
     if one is None or one is True or one == {}:
         return two
-    parts = one["allOf"] if isinstance(one, Mapping) and set(one) == {"allOf"} else [one]
-    found = _distinct([*parts, two])
+    found = _distinct([one, two])
     return found[0] if len(found) == 1 else {"allOf": found}
 
 
 def _distinct(parts: list[Any]) -> list[Any]:
-    return list({json.dumps(part, sort_keys=True): part for part in parts}.values())
+    """The parts once each, in a fixed order, those of a bare allOf one by one.
+
+    However recursive schemas nest their allOf, only finitely many combinations of their parts can then come up.
+    """
+    flat: dict[str, Any] = {}
+    for part in parts:
+        if isinstance(part, Mapping) and set(part) == {"allOf"} and isinstance(part["allOf"], list):
+            flat |= {json.dumps(inner, sort_keys=True): inner for inner in _distinct(part["allOf"])}
+        else:
+            flat[json.dumps(part, sort_keys=True)] = part
+    return [flat[text] for text in sorted(flat)]
