@@ -1,0 +1,57 @@
+"""Every benchmark runs, and says what the README quotes; how fast things are is no test's business."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# What the rows of each are called by, and the rows that have to be there.
+ROWS = {
+    "startup": ("command", {"python -c pass", "release --help", "release status", "release rollback --list"}),
+    "rollback": ("what", {"the whole command", "until traffic has moved", "the switch itself", "python -c pass"}),
+    "deployment": ("what", {"release deploy, the whole command", "the toolkit's own share", "docker run, stop, rm"}),
+    "switch": (None, set()),
+    "throughput": ("case", {"plain", "bare"}),
+}
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What `python -m benchmarks --quick` writes."""
+    place = tmp_path_factory.mktemp("benchmarks") / "all.json"
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--json", str(place)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
+    assert place.exists(), done.stdout + done.stderr
+    return dict(json.loads(place.read_text())) | {"said": done.stdout + done.stderr}
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("name", ROWS)
+def test_a_benchmark_runs_with_few_rounds_and_gives_its_rows(everything: dict[str, Any], name: str) -> None:
+    assert name in everything["benchmarks"], everything["said"]
+    document = everything["benchmarks"][name]
+    key, wanted = ROWS[name]
+    assert document["title"] and document["notes"] and document["machine"]["cpus"]
+    assert len({tuple(row) for row in document["rows"]}) == 1, "all rows of a table have the same columns"
+    if key is not None:
+        assert wanted <= {row[key] for row in document["rows"]}
+    assert document["title"] in everything["said"]
+
+
+@pytest.mark.docker
+def test_the_file_says_when_and_where_it_was_measured(everything: dict[str, Any]) -> None:
+    assert set(everything) >= {"date", "machine", "benchmarks"}
+    assert everything["machine"]["cpus"] >= 1
+
+
+def test_an_unknown_benchmark_is_named_with_those_that_there_are() -> None:
+    command = [sys.executable, "-m", "benchmarks", "swich"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "swich" in done.stderr and "switch" in done.stderr
