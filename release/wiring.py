@@ -12,24 +12,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from release.config.load import Loaded, from_ledger, to_ledger
-from release.config.model import Manifest
-from release.config.state import State, default_root, find
-from release.engine.base import Engine
+from release.config.reach import Reach
+from release.config.state import State, default_root, find, known_scopes
 from release.errors import LedgerError, Locked, ManifestError, ReleaseError, UsageError
-from release.image.store import ImageStore, Progress, RegistryClient
 from release.ledger.locks import DeploymentLock, RollbackLock, TrafficLock
 from release.ledger.store import Ledger, utc_now
-from release.notify import Event, Notifier, Occasion
-from release.observe.samples import AccessLog
 from release.pipeline.events import Report, Said
 from release.pipeline.interruption import Interruption
-from release.proxy.base import Proxy
 from release.rollout import identity
-from release.rollout.hands import Hands, Plan
+from release.rollout.hands import Hands, Plan, Whole
 
 if TYPE_CHECKING:
+    from release.config.model import Manifest
+    from release.engine.base import Engine
     from release.image.build import Obtained, Sources
+    from release.image.store import ImageStore, Progress, RegistryClient
+    from release.notify import Occasion
+    from release.proxy.base import Front, Proxy
     from release.source.repository import Resolved, Source
 
 
@@ -81,36 +80,47 @@ class Desk:
                 raise UsageError(f"nothing of {state.scope} was deployed yet", hint="`release deploy TAG`")
             return self.hands(manifest, config)
         config = rows[0].config
-        return self.hands(from_ledger(config, self.environ), config, state)
+        reach = Reach.kept(config)
+        return self._hands(state, config, reach, partial(_from_ledger, config, self.environ), notifies=reach.notifies)
 
     def for_manifest(self) -> Hands:
         """Hands for the manifest one stands in, deployed or not (`release proxy install`, `doctor`)."""
         manifest, config = self._loaded()
         return self.hands(manifest, config)
 
-    def hands(self, manifest: Manifest, config: dict[str, object], state: State | None = None) -> Hands:
-        state = state or State(self.root, manifest.scope)
+    def hands(self, manifest: Manifest, config: dict[str, object]) -> Hands:
+        state = State(self.root, manifest.scope)
+        return self._hands(state, config, Reach.kept(config), lambda: manifest, notifies=bool(manifest.notify))
+
+    def _hands(
+        self,
+        state: State,
+        config: dict[str, object],
+        reach: Reach,
+        manifest: Callable[[], Manifest],
+        *,
+        notifies: bool,
+    ) -> Hands:
+        """`manifest` is called once what takes all of it is asked for."""
         state.create()
         ledger = Ledger(state.ledger)
         traffic_lock = TrafficLock(state.locks / "traffic.lock")
-        proxy = make_proxy(manifest, state)
-        return Hands(
-            manifest=manifest,
+        hands = Hands(
             state=state,
-            engine=make_engine(manifest, state),
-            images=make_images(manifest, state),
-            proxy=proxy,
+            reach=reach,
+            engine=make_engine(reach.engine, reach.host, state),
+            front=make_front(reach, state, manifest),
             ledger=ledger,
             report=self.report,
             interruption=self.interruption,
             traffic_lock=lambda: traffic_lock,
             rollback_lock=partial(_hold_rollback, state.locks / "rollback.lock"),
-            access_log=lambda: AccessLog(proxy.access_log),
-            notify=partial(_notify, ledger, self.report, manifest),
+            notify=lambda *what: _notify(hands, *what) if notifies else None,
             actor=identity.actor(self.environ),
             config=config,
-            registry=make_registry(manifest),
+            open_whole=lambda: make_whole(manifest(), state),
         )
+        return hands
 
     @contextlib.contextmanager
     def hold(self, hands: Hands, deployment_id: str) -> Iterator[None]:
@@ -138,7 +148,7 @@ class Desk:
         return DeploymentLock(hands.state.locks / "deployment.lock").holder()
 
     def _state(self) -> State:
-        if self.service is None:
+        if self.service is None and len(known_scopes(self.root)) > 1:
             with contextlib.suppress(ReleaseError):
                 manifest, _ = self._loaded()
                 state = State(self.root, manifest.scope)
@@ -147,9 +157,9 @@ class Desk:
         return find(self.root, self.service)
 
     def _loaded(self) -> tuple[Manifest, dict[str, object]]:
-        from release.config.load import load
+        from release.config.load import load, to_ledger
 
-        loaded: Loaded = load(self.manifest, start=self.cwd, overrides=self.overrides, environ=self.environ)
+        loaded = load(self.manifest, start=self.cwd, overrides=self.overrides, environ=self.environ)
         return loaded.manifest, to_ledger(loaded.manifest)
 
     def _manifest(self, source: Source, resolved: Resolved) -> tuple[Manifest, dict[str, object], str]:
@@ -173,7 +183,7 @@ class Desk:
             return manifest, config, prefix
         where = f"{name} of {resolved.release.tag}"
         manifest, _ = loading.parse(text, where, overrides=self.overrides, environ=self.environ)
-        return manifest, to_ledger(manifest), prefix
+        return manifest, loading.to_ledger(manifest), prefix
 
     def _prefix(self, source: Source) -> str:
         """Where the manifest's folder lies within the repository: a repository may hold several services."""
@@ -196,14 +206,33 @@ def _hold_rollback(path: Path, wait: float) -> contextlib.AbstractContextManager
     return RollbackLock(path).holding(wait)
 
 
-def make_engine(manifest: Manifest, state: State) -> Engine:
-    if manifest.engine.kind == "process":
+def _from_ledger(config: dict[str, object], environ: Mapping[str, str]) -> Manifest:
+    from release.config.stored import from_ledger
+
+    return from_ledger(config, environ)
+
+
+def make_whole(manifest: Manifest, state: State) -> Whole:
+    from release.observe.samples import AccessLog
+
+    proxy = make_proxy(manifest, state)
+    return Whole(
+        manifest=manifest,
+        images=make_images(manifest, state),
+        proxy=proxy,
+        registry=make_registry(manifest),
+        access_log=lambda: AccessLog(proxy.access_log),
+    )
+
+
+def make_engine(kind: str, host: str | None, state: State) -> Engine:
+    if kind == "process":
         from release.engine.process import ProcessEngine
 
         return ProcessEngine(state.path / "process")
     from release.engine.docker import DockerEngine
 
-    return DockerEngine(manifest.engine.host)
+    return DockerEngine(host)
 
 
 def make_images(manifest: Manifest, state: State) -> ImageStore:
@@ -251,6 +280,15 @@ def make_proxy(manifest: Manifest, state: State) -> Proxy:
     return proxy.open(manifest, state.path)
 
 
+def make_front(reach: Reach, state: State, manifest: Callable[[], Manifest]) -> Front:
+    """Flags need no more than their directory; a switch that rewrites nginx's configuration needs all that is in it."""
+    if reach.rewrites:
+        return make_proxy(manifest(), state)
+    from release.proxy.front import FlagFront
+
+    return FlagFront(state.scope, reach, state.path)
+
+
 def _plan(hands: Hands, source: Source, resolved: Resolved, scratch: Path | None, prefix: str, approve: bool) -> Plan:
     from release import checks
     from release.image import build
@@ -283,17 +321,19 @@ def _plan(hands: Hands, source: Source, resolved: Resolved, scratch: Path | None
     )
 
 
-def _notify(
-    ledger: Ledger, report: Report, manifest: Manifest, occasion: Occasion, release: str, reason: str, live: str | None
-) -> None:
+def _notify(hands: Hands, occasion: Occasion, release: str, reason: str, live: str | None) -> None:
     """Tells those named under `notify`; one that fails is recorded and fails nothing."""
-    if not manifest.notify:
-        return
-    event = Event(occasion, manifest.scope, release, reason, live, identity.actor(), identity.host())
-    for failure in Notifier(list(manifest.notify)).send(event):
-        report(Said(f"a notification failed: {failure}", "warning"))
+    from release.notify import Event, Notifier
+
+    event = Event(occasion, hands.scope, release, reason, live, identity.actor(), identity.host())
+    try:
+        failures = Notifier(list(hands.manifest.notify)).send(event)
+    except ManifestError as error:
+        failures = [error.message]
+    for failure in failures:
+        hands.report(Said(f"a notification failed: {failure}", "warning"))
         with contextlib.suppress(ReleaseError):
-            ledger.note("notification failed", failure)
+            hands.ledger.note("notification failed", failure)
 
 
 Factory = Callable[[], Hands]

@@ -19,7 +19,7 @@ from release.errors import ReleaseError
 from release.pipeline.events import Event, Said
 
 if TYPE_CHECKING:
-    from release.operations.deploy import Result
+    from release.operations.result import Result
     from release.rollout.hands import Hands
     from release.wiring import Desk
 
@@ -110,7 +110,7 @@ class Session:
 
 def _live(hands: Hands) -> str:
     """What serves after a run that did not end well; whoever reads its error asks that first."""
-    from release.operations.deploy import live_release
+    from release.operations.result import live_release
 
     traffic = hands.proxy.switch.get()
     return (live_release(hands, traffic.live) if traffic is not None else None) or "nothing"

@@ -8,7 +8,7 @@ from release.cli.console import github
 from release.errors import ReleaseError
 
 if TYPE_CHECKING:
-    from release.operations.deploy import Result
+    from release.operations.result import Result
     from release.rollout.hands import Hands
 
 

@@ -20,6 +20,7 @@ from release.config.checks import (
     WarmUp,
 )
 from release.config.quantities import Bytes, Fraction, Seconds
+from release.config.reach import admin_port
 from release.config.section import Port, RepositoryPath, SecretSource, Section, VariableName
 
 __all__ = [
@@ -184,9 +185,7 @@ class Proxy(Section):
 
     @property
     def admin_port(self) -> int:
-        if self.admin is not None:
-            return self.admin
-        return self.listen + 10000 if self.listen <= 55535 else self.listen - 10000
+        return admin_port(self.listen, self.admin)
 
     @model_validator(mode="after")
     def _include(self) -> Proxy:

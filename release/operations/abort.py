@@ -9,7 +9,7 @@ from collections.abc import Callable
 from release.errors import LedgerError, Refused
 from release.ledger.records import Kind
 from release.observe.readiness import probe
-from release.operations.deploy import Result, live_release
+from release.operations.result import Result, live_release
 from release.operations.settle import settle
 from release.pipeline.events import Said
 from release.rollout.deployment import Deployment

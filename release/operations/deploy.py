@@ -15,24 +15,13 @@ from release.ledger.records import DeploymentRow, DeploymentState, Kind, Standin
 from release.ledger.store import utc_now
 from release.naming import Slot
 from release.notify import Occasion
+from release.operations.result import Result, live_release
 from release.operations.settle import settle
 from release.pipeline.events import Began, Ended, Said
 from release.pipeline.runner import Runner
 from release.rollout import bluegreen, freeze, identity
 from release.rollout.deployment import Deployment
 from release.rollout.hands import Hands, Plan
-
-
-@dataclass(frozen=True)
-class Result:
-    """How an operation ended. `data` is JSON-serialisable."""
-
-    exit_code: int
-    outcome: str
-    text: str
-    deployment: str | None = None
-    release: str | None = None
-    data: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -199,16 +188,6 @@ def _require_own_state(hands: Hands) -> None:
                 f"{hands.state.path} belongs to service {theirs[0]} in environment {theirs[1] or '(none)'}",
                 hint="rename this service or its environment: both together name state, containers and images",
             )
-
-
-def live_release(hands: Hands, live: Slot) -> str | None:
-    """The release that runs in the live slot, by the engine's labels; else what the ledger last put there."""
-    running = [i for i in hands.engine.instances(hands.manifest.scope) if i.slot is live and i.state == "running"]
-    if running:
-        return max(running, key=lambda instance: instance.deployment).release
-    for switch in hands.ledger.switches(limit=1):
-        return switch.release or None
-    return None
 
 
 def remember_previous(deployment: Deployment) -> None:

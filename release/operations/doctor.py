@@ -14,7 +14,7 @@ from release.errors import ProxyError, ReleaseError
 from release.ledger.records import DeploymentRow, DeploymentState, Kind, Standing, SwitchRow
 from release.ledger.store import utc_now
 from release.naming import Slot
-from release.operations.deploy import live_release
+from release.operations.result import live_release
 from release.operations.settle import settle
 from release.rollout import identity, instances, targets
 from release.rollout.hands import Hands

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from release.errors import UsageError
 from release.ledger.records import Standing
-from release.operations.deploy import Result
+from release.operations.result import Result
 from release.pipeline.events import Said
 from release.rollout.hands import Hands
 from release.rollout.housekeeping import Pruned

@@ -10,8 +10,8 @@ from release.engine.base import Instance, State
 from release.errors import ProxyError, Refused, ReleaseError, UsageError
 from release.ledger.records import DeploymentRow, DeploymentState, ReleaseRow, StepState
 from release.naming import Slot
-from release.operations.cold import Way
 from release.operations.rollback import ways
+from release.operations.standby import Way
 from release.proxy.base import Traffic
 from release.rollout import targets
 from release.rollout.hands import Hands

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 from release.errors import EngineError
-from release.operations.deploy import Result
+from release.operations.result import Result
 from release.pipeline.events import Said
 from release.rollout.hands import Hands
 

@@ -7,23 +7,24 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from release.engine.base import Instance, State
 from release.errors import EngineError, LedgerError, ProxyError, Refused, ReleaseError
 from release.ledger.records import DeploymentRow, DeploymentState, Kind, ReleaseRow, Standing, SwitchRow
 from release.ledger.store import utc_now
 from release.naming import Slot
-from release.notify import Occasion
-from release.operations import cold
-from release.operations.cold import Way
-from release.operations.deploy import Result, live_release
-from release.operations.settle import settle
+from release.operations import standby
+from release.operations.result import Result, live_release
+from release.operations.standby import Way
 from release.operations.telling import announce, quietly, told
 from release.pipeline.events import Began, Ended, Said
 from release.proxy.base import Switched, Traffic
 from release.rollout import identity, targets
-from release.rollout.deployment import Deployment
-from release.rollout.hands import Hands
+
+if TYPE_CHECKING:
+    from release.rollout.deployment import Deployment
+    from release.rollout.hands import Hands
 
 PROBE_SECONDS = 0.3
 _PATIENCE = 5.0  # seconds for another rollback to end: a warm one takes a fraction of one
@@ -47,9 +48,9 @@ def rollback(hands: Hands, to: str | None, reason: str, try_lock: TryLock) -> Re
 
 def ways(hands: Hands) -> list[Way]:
     """Every release that was live or is retained, with what going there would take."""
-    traffic = hands.proxy.switch.get()
+    traffic = hands.front.switch.get()
     live = live_release(hands, traffic.live) if traffic else None
-    return cold.ways(hands, live, traffic.live.other if traffic else Slot.BLUE)
+    return standby.ways(hands, live, traffic.live.other if traffic else Slot.BLUE)
 
 
 def _recovered(hands: Hands, to: str | None, try_lock: TryLock) -> Result | None:
@@ -57,11 +58,13 @@ def _recovered(hands: Hands, to: str | None, try_lock: TryLock) -> Result | None
     dead = [] if to is not None else [row for row in hands.ledger.unfinished() if row.kind is Kind.DEPLOY]
     if not dead or any(targets.moved_traffic(row) for row in dead):
         return None
+    from release.operations.settle import settle
+
     with try_lock() as free:
         if not free:
             return None
         settle(hands)
-    traffic = hands.proxy.switch.get()
+    traffic = hands.front.switch.get()
     live = live_release(hands, traffic.live) if traffic else None
     still = f"{live} is live as before; `release rollback` once more goes further back" if live else "nothing is live"
     text = f"the unfinished deployment of {dead[0].release} is taken back; {still}"
@@ -71,7 +74,7 @@ def _recovered(hands: Hands, to: str | None, try_lock: TryLock) -> Result | None
 
 def _rollback(hands: Hands, to: str | None, reason: str, began: float) -> Result:
     try:
-        traffic = hands.proxy.switch.get()
+        traffic = hands.front.switch.get()
     except ProxyError as damage:
         return _set_again(hands, to, reason, began, damage.message)
     if traffic is None:
@@ -96,8 +99,8 @@ def _set_again(hands: Hands, to: str | None, reason: str, began: float, damage: 
         raise error(f"{damage}, so there is nothing to roll back from", hint=was or "`release deploy TAG`")
     choice = targets.named(None, hands.ledger.releases(), to)
     assert choice.release is not None
-    mine = [i for i in hands.engine.instances(hands.manifest.scope) if i.state is State.RUNNING]
-    held = [i.slot for i in mine if cold.way_to(hands, choice.release, i.slot, [i]).how == "warm"]
+    mine = [i for i in hands.engine.instances(hands.scope) if i.state is State.RUNNING]
+    held = [i.slot for i in mine if standby.way_to(hands, choice.release, i.slot, [i]).how == "warm"]
     busy = {i.slot for i in mine}
     free = [slot for slot in Slot if slot not in busy] or [Slot.BLUE if last and last.after > 500 else Slot.GREEN]
     previous = last.release if last and last.release != choice.release.name else None
@@ -129,7 +132,7 @@ def _with(row: DeploymentRow, forward: bool, reason: str, owner: str) -> Deploym
 
 def _go(hands: Hands, row: DeploymentRow, target: ReleaseRow, reason: str, began: float) -> Result:
     with hands.interruption.handling():
-        hands.report(Began(row.id, f"roll {hands.manifest.scope} back to {target.name}", ("probe", "switch")))
+        hands.report(Began(row.id, f"roll {hands.scope} back to {target.name}", ("probe", "switch")))
         # Intent before effect; a ledger that cannot be written does not stop the way back.
         with quietly(hands, "the start of this rollback"):
             hands.ledger.begin(row)
@@ -143,6 +146,8 @@ def _go(hands: Hands, row: DeploymentRow, target: ReleaseRow, reason: str, began
         milliseconds = (time.monotonic() - began) * 1000
         problem = _verified(hands, switched)
         _record(hands, row, target, reason)
+    from release.notify import Occasion
+
     left = "stays good" if row.facts.get("forward") else "is withdrawn"
     text = f"{target.name} is live again on {row.slot}" + (f"; {row.previous_release} {left}" if _left(row) else "")
     hands.report(Ended(row.id, "live", text, time.monotonic() - began))
@@ -161,17 +166,19 @@ def _go(hands: Hands, row: DeploymentRow, target: ReleaseRow, reason: str, began
 
 def _switch(hands: Hands, row: DeploymentRow, target: ReleaseRow, began: float) -> tuple[Switched, bool]:
     """Traffic is on the target; whether it was a warm standby."""
-    slot, manifest = Slot(row.slot or Slot.BLUE), cold.as_deployed(hands, target)
+    slot = Slot(row.slot or Slot.BLUE)
     announce(hands, "probe")
-    way = cold.way_to(hands, target, slot, hands.engine.instances(hands.manifest.scope))
+    way = standby.way_to(hands, target, slot, hands.engine.instances(hands.scope))
     switched = None
-    if way.how == "warm" and cold.answers(manifest, slot, PROBE_SECONDS):
+    if way.how == "warm" and standby.answers(hands, target, slot, PROBE_SECONDS):
         told(hands, "probe", "the warm standby answers", began)
         moved = _announced(hands)
         switched = _move(hands, row, slot, target.name, way.instance)
     warm = switched is not None
     if switched is None:
-        told(hands, "probe", cold.start(hands, row, way, manifest), began)
+        from release.operations import cold
+
+        told(hands, "probe", cold.start(hands, row, way), began)
         moved = _announced(hands)
         switched = _move(hands, row, slot, target.name)
     assert switched is not None
@@ -184,9 +191,7 @@ def _announced(hands: Hands) -> float:
     return time.monotonic()
 
 
-def _move(
-    hands: Hands, row: DeploymentRow, slot: Slot, release: str, standby: Instance | None = None
-) -> Switched | None:
+def _move(hands: Hands, row: DeploymentRow, slot: Slot, release: str, warm: Instance | None = None) -> Switched | None:
     """Raises the epoch first: a deployment under way reads it before its next effect and ends as superseded.
 
     None where such a run has begun to stop the standby. Once traffic has moved, a signal ends nothing any more.
@@ -194,9 +199,9 @@ def _move(
     with hands.interruption.shield(), hands.traffic_lock():
         with quietly(hands, "that this supersedes a running deployment"):
             hands.ledger.raise_epoch()
-        if standby is not None and cold.being_stopped(hands, standby):
+        if warm is not None and standby.being_stopped(hands, warm):
             return None
-        switched = hands.proxy.switch.restore(Traffic.all_to(slot, row.id))
+        switched = hands.front.switch.restore(Traffic.all_to(slot, row.id))
         hands.interruption.disarm()
     with quietly(hands, "the switch"):
         before = None if switched.before is None else switched.before.green
@@ -212,7 +217,7 @@ def _move(
 def _verified(hands: Hands, switched: Switched) -> ProxyError | None:
     """What is wrong with nginx, if anything is; one that is down is started: its requests were lost already."""
     try:
-        hands.proxy.verify(switched.after)
+        hands.front.verify(switched.after)
         return None
     except ProxyError as error:
         problem = error
@@ -220,7 +225,7 @@ def _verified(hands: Hands, switched: Switched) -> ProxyError | None:
         if not hands.proxy.ensure_running():
             return problem
         hands.report(Said("nginx was down; it runs again", "warning"))
-        hands.proxy.verify(switched.after)
+        hands.front.verify(switched.after)
     except ProxyError as error:
         return error
     return None
@@ -242,7 +247,7 @@ def _record(hands: Hands, row: DeploymentRow, target: ReleaseRow, reason: str) -
         hands.ledger.mark_live(target.name, utc_now())
         hands.ledger.finish(row.id, DeploymentState.LIVE, 0, f"rolled back from {row.previous_release}")
     try:
-        for instance in hands.engine.instances(hands.manifest.scope):
+        for instance in hands.engine.instances(hands.scope):
             if instance.release == target.name and instance.slot == row.slot and instance.state is State.RUNNING:
                 hands.engine.keep(instance.id, True)
     except EngineError as error:
@@ -251,6 +256,8 @@ def _record(hands: Hands, row: DeploymentRow, target: ReleaseRow, reason: str) -
 
 def finish_forward(deployment: Deployment) -> str:
     """Brings a rollback whose process died to its end; where it cannot be had, closes it and says why."""
+    from release.operations import cold
+
     hands, row = deployment.hands, deployment.row
     lost = f"{row.id}: a rollback to {row.release} had lost its process"
     target = hands.ledger.release(row.release)
@@ -264,7 +271,7 @@ def finish_forward(deployment: Deployment) -> str:
         if not moved:
             cold.remove_own(hands, row)
             switched, _ = _switch(hands, row, target, time.monotonic())
-            hands.proxy.verify(switched.after)
+            hands.front.verify(switched.after)
         _record(hands, row, target, str(deployment.fact("reason", "")))
     except ReleaseError as error:
         hands.ledger.finish(row.id, DeploymentState.FAILED, error.exit_code, error.message)
@@ -274,7 +281,7 @@ def finish_forward(deployment: Deployment) -> str:
 
 def _traffic_or_none(hands: Hands) -> Traffic | None:
     try:
-        return hands.proxy.switch.get()
+        return hands.front.switch.get()
     except ProxyError:
         return None
 
@@ -299,6 +306,8 @@ def _tidy(hands: Hands, try_lock: TryLock) -> None:
     """Traffic has moved; now there is time for what a dead run left behind."""
     try:
         if hands.ledger.unfinished():
+            from release.operations.settle import settle
+
             with try_lock() as free:
                 if free:
                     settle(hands)

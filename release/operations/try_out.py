@@ -15,7 +15,8 @@ from release.errors import ReleaseError
 from release.ledger.journal import Journal
 from release.ledger.records import DeploymentRow, DeploymentState, Kind
 from release.ledger.store import utc_now
-from release.operations.deploy import Result, Wishes, live_release, outcome_of, remember_previous
+from release.operations.deploy import Wishes, outcome_of, remember_previous
+from release.operations.result import Result, live_release
 from release.operations.settle import settle
 from release.pipeline.events import Began, Ended, StepBegan, VerdictGiven
 from release.pipeline.runner import Runner

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from release.config.model import Manifest
-from release.proxy.base import Proxy
+if TYPE_CHECKING:
+    from release.config.model import Manifest
+    from release.proxy.base import Proxy
 
 
 def open(manifest: Manifest, state: Path) -> Proxy:

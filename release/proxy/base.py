@@ -74,11 +74,19 @@ class ProxyStatus:
     problems: tuple[str, ...] = ()
 
 
-class Proxy(Protocol):
+class Front(Protocol):
+    """What moving traffic takes of nginx: the switch, and its answers. Every method raises ProxyError."""
+
+    switch: TrafficSwitch
+
+    def verify(self, traffic: Traffic, timeout: float = 2.0) -> None:
+        """Asks the admin location and the public listener until they agree with `traffic`; raises ProxyError if not."""
+
+
+class Proxy(Front, Protocol):
     """nginx for one scope, managed or included. Every method raises ProxyError."""
 
     kind: str
-    switch: TrafficSwitch
     access_log: Path
     public_url: str
     admin_url: str
@@ -90,9 +98,6 @@ class Proxy(Protocol):
         """Starts a managed nginx that is down; True where it had to. Raises where an included one is silent."""
 
     def status(self) -> ProxyStatus: ...
-
-    def verify(self, traffic: Traffic, timeout: float = 2.0) -> None:
-        """Asks the admin location and the public listener until they agree with `traffic`; raises ProxyError if not."""
 
     def rotate_logs(self) -> None: ...
 

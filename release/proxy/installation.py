@@ -9,10 +9,11 @@ from pathlib import Path
 
 from release.config.model import Manifest
 from release.errors import ProxyError
-from release.proxy import logs, ports, questions, render
+from release.proxy import logs, ports, questions
+from release.proxy.address import listen
 from release.proxy.base import Traffic, TrafficSwitch
 from release.proxy.durable import make_directory, write_file
-from release.proxy.questions import Listeners
+from release.proxy.front import listeners
 from release.proxy.traffic import FlagSwitch
 
 CONFIRM = 5.0  # seconds within which a new configuration has to answer
@@ -31,7 +32,7 @@ class Installation:
         self.access_log = self.directory / "logs" / "access.json"
         self.traffic = self.state / "traffic"
         self.switch: TrafficSwitch = FlagSwitch(self.traffic)
-        self.listeners = listeners(manifest)
+        self.listeners = listeners(manifest.scope, manifest.proxy)
         self.public_url = self.listeners.public
         self.admin_url = self.listeners.admin
 
@@ -82,7 +83,7 @@ class Installation:
 
     def _fresh_addresses(self, before: str) -> list[tuple[str, int]]:
         """Those that the text `before` does not listen on yet, so that whoever holds them is somebody else."""
-        return [at for at in self._addresses() if f"listen {render.listen(*at)};" not in before]
+        return [at for at in self._addresses() if f"listen {listen(*at)};" not in before]
 
     @contextlib.contextmanager
     def mapped(self) -> Iterator[None]:
@@ -93,11 +94,3 @@ class Installation:
                 f"cannot work with nginx in {self.directory}: {error.strerror or error} ({error.filename})",
                 hint=f"check permissions and free space of {self.directory} and {self.conf.parent}",
             ) from error
-
-
-def listeners(manifest: Manifest) -> Listeners:
-    proxy = manifest.proxy
-    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-    host = None if proxy.server_name == "_" else proxy.server_name.split()[0]
-    public = render.listen(everywhere.get(proxy.address, proxy.address), proxy.listen)
-    return Listeners(manifest.scope, f"http://127.0.0.1:{proxy.admin_port}", f"http://{public}", host)
