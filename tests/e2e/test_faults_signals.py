@@ -1,0 +1,168 @@
+"""SIGTERM, SIGINT and SIGHUP: exit code 5, traffic back at once where it had moved, everything else undone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.faults import (
+    FAST,
+    await_row,
+    containers,
+    files,
+    last_deployment,
+    nothing_left_behind,
+    rows,
+    served,
+    signalled,
+    two_releases,
+)
+from tests.support.site import Site
+
+pytestmark = pytest.mark.docker
+
+LONG = {"rollout": {"observe": {"for": "60s", "min_requests": 5}}}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_before_the_switch_undoes_everything(site: Site, number: signal.Signals) -> None:
+    two_releases(site)
+    before, known, images = containers(site), files(site), site.images()
+    steps = {
+        signal.SIGTERM: ("obtain", "start"),
+        signal.SIGINT: ("before_start", "quality"),
+        signal.SIGHUP: ("health",),
+    }
+    with served(site):
+        for step in steps[number]:
+            code, _, err = signalled(site, step, number, "deploy", "v1.2.0")
+            assert code == 5, err
+            assert f"interrupted by {number.name}" in err
+            assert containers(site) == before, err
+            assert str(site.live).startswith("v1.1.0-")
+            nothing_left_behind(site, known, images, image=":v1.2.0-")
+    assert [state for (state,) in rows(site, "SELECT state FROM deployments WHERE release LIKE 'v1.2.0%'")] == [
+        "undone" for _ in steps[number]
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_after_the_switch_brings_traffic_back_within_two_seconds(site: Site, number: signal.Signals) -> None:
+    two_releases(site)
+    site.repository.release("v1.3.0", manifest=LONG)
+    before, known, images = containers(site), files(site), site.images()
+    with served(site) as load:
+        at = last_deployment(site)
+        process = site.start("deploy", "v1.3.0")
+        await_row(site, at, "observe", "started", process)
+        flag = site.state / site.scope / "traffic" / "green"
+        serving = flag.readlink().name
+        time.sleep(0.5)
+        process.send_signal(number)
+        signalled_at = time.monotonic()
+        site.wait_for(2.0, lambda: flag.readlink().name != serving, "traffic is back")
+        moved = time.monotonic() - signalled_at
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 5, err
+        assert "traffic is back" in err
+        assert moved < 2.0
+        assert containers(site) == before
+        nothing_left_behind(site, known, images, image=":v1.3.0-")
+        assert load.sent > 0
+    assert load.result.by_answer.get("1.3.0", 0) > 0, "the new release never served"
+
+
+def test_a_terminal_that_is_gone_does_not_keep_it_from_undoing(site: Site) -> None:
+    """SIGHUP comes with a stderr that nobody reads any more."""
+    two_releases(site)
+    before = containers(site)
+    with served(site):
+        at = last_deployment(site)
+        process = site.start("deploy", "v1.2.0")
+        await_row(site, at, "start", "done", process)
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        process.stderr.close()
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(60) != 0
+        assert containers(site) == before
+        assert rows(site, "SELECT state FROM deployments ORDER BY number DESC LIMIT 1") == [("undone",)]
+
+
+def test_an_impatient_second_signal_disturbs_no_undo(site: Site) -> None:
+    two_releases(site)
+    before, known, images = containers(site), files(site), site.images()
+    with served(site):
+        at = last_deployment(site)
+        process = site.start("deploy", "v1.2.0")
+        await_row(site, at, "start", "done", process)
+        for _ in range(5):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 5, err
+        assert containers(site) == before
+        nothing_left_behind(site, known, images, image=":v1.2.0-")
+
+
+def test_a_signal_after_the_commit_ends_nothing_that_was_won(site: Site) -> None:
+    two_releases(site)
+    site.repository.release("v1.3.0", manifest={"standby": "cold", "drain": "20s"})
+    with served(site):
+        code, _, err = signalled(site, "retire", signal.SIGTERM, "deploy", "v1.3.0")
+        assert code in (0, 7), err
+        assert str(site.live).startswith("v1.3.0-")
+        assert "the next command finishes it" in err
+
+
+def test_a_signal_in_a_hook_ends_what_the_hook_had_started(site: Site) -> None:
+    two_releases(site)
+    mark = f"31{os.getpid() % 100000}.25"
+    site.repository.release("v1.3.0", manifest={"hooks": {"before_switch": f"sleep {mark}"}})
+    with served(site):
+        code, _, err = signalled(site, "before_switch", signal.SIGTERM, "deploy", "v1.3.0")
+    assert code == 5, err
+    assert not _runs(f"sleep\0{mark}\0")
+
+
+def _runs(command: str) -> bool:
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            try:
+                with Path(f"/proc/{entry.name}/cmdline").open(encoding="utf-8", errors="replace") as file:
+                    if file.read() == command:
+                        return True
+            except OSError:
+                continue
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_signal_to_a_rollback_leaves_traffic_on_one_side_or_the_other_and_says_which(
+    site: Site, number: signal.Signals
+) -> None:
+    two_releases(site)
+    with served(site):
+        for pause in (0.0, 0.02, 0.05, 0.1):
+            at = last_deployment(site)
+            process = site.start("rollback", "--to", "v1.0.0")
+            site.wait_for(20, lambda at=at: last_deployment(site) != at, "the rollback began")
+            time.sleep(pause)
+            process.send_signal(number)
+            _, err = process.communicate(timeout=60)
+            states = rows(site, "SELECT state FROM deployments ORDER BY number DESC LIMIT 1")
+            live = str(site.live)
+            if process.returncode == 0 or process.returncode < 0 or process.returncode == 130:
+                assert live.startswith("v1.0.0-"), err
+            else:
+                assert process.returncode == 5, err
+                assert live.startswith("v1.1.0-") and states == [("failed",)], err
+            site.run("rollback", "--to", "v1.1.0")
+
+
+def test_settings_of_the_fast_gates_hold_every_step() -> None:
+    assert set(FAST["hooks"]) == {"before_start", "before_switch", "after_commit"}
