@@ -54,7 +54,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class LoadResult:
-    """`by_answer` counts who answered, `latencies` are percentiles in seconds of the answered requests."""
+    """`by_answer` counts who answered, `latencies` are percentiles in seconds of the answered requests.
+
+    `failures` holds the first thousand, `reasons` counts all of them.
+    """
 
     requests: int
     failed: int
@@ -62,12 +65,9 @@ class LoadResult:
     failures: list[Failure]
     latencies: dict[str, float]
     by_status: dict[str, int]
+    reasons: dict[str, int]
     connections: int
     seconds: float
-
-    @property
-    def reasons(self) -> dict[str, int]:
-        return dict(Counter(failure.reason for failure in self.failures))
 
 
 @dataclass(frozen=True)
@@ -156,12 +156,12 @@ class _Tally:
         self.answers: Counter[str] = Counter()
         self.statuses: Counter[str] = Counter()
         self.failures: list[Failure] = []
-        self.failed = 0
+        self.reasons: Counter[str] = Counter()
         self.seconds: list[float] = []
         self.connections = 0
 
     def fail(self, shot: Shot, reason: str, seconds: float) -> None:
-        self.failed += 1
+        self.reasons[reason] += 1
         if len(self.failures) < _KEPT_FAILURES:
             self.failures.append(Failure(time.time(), shot.method, shot.path, reason, round(seconds, 6)))
 
@@ -306,12 +306,13 @@ async def _drive(plan: _Plan, pipe: Connection, tally: _Tally) -> dict[str, Any]
     asyncio.get_running_loop().remove_reader(pipe.fileno())
     await asyncio.gather(*tasks)
     return {
-        "requests": tally.failed + sum(tally.answers.values()),
-        "failed": tally.failed,
+        "requests": tally.reasons.total() + tally.answers.total(),
+        "failed": tally.reasons.total(),
         "by_answer": dict(tally.answers),
         "failures": tally.failures,
         "latencies": percentiles(tally.seconds),
         "by_status": dict(tally.statuses),
+        "reasons": dict(tally.reasons),
         "connections": tally.connections,
         "seconds": time.perf_counter() - started,
     }
