@@ -7,11 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from release.checks.base import Target
+from release.config.load import from_ledger
 from release.engine.base import Instance, State
 from release.errors import ProxyError, ServiceError, Superseded
 from release.ledger.records import DeploymentRow
 from release.naming import Slot
 from release.proxy.base import Traffic
+from release.rollout import instances
 from release.rollout.hands import Hands
 
 
@@ -92,14 +94,18 @@ class Deployment:
         return [i for i in self.hands.engine.instances(self.hands.manifest.scope) if i.deployment == self.id]
 
     def candidate_target(self) -> Target:
-        return Target(f"http://127.0.0.1:{self.port}", self.release, self.fact("image_id", ""))
+        weights = instances.weights_digest(self.hands.manifest)
+        return Target(f"http://127.0.0.1:{self.port}", self.release, self.fact("image_id", ""), weights)
 
     def live_target(self) -> Target | None:
         """The release that serves beside the candidate, where there is one and it runs."""
         if self.row.previous_release is None or self.row.previous_slot is None:
             return None
         port = self.hands.manifest.slots.port(Slot(self.row.previous_slot))
-        return Target(f"http://127.0.0.1:{port}", self.row.previous_release, self.fact("previous_image", ""))
+        row = self.hands.ledger.release(self.row.previous_release)
+        weights = instances.weights_digest(from_ledger(row.config)) if row is not None and row.config else ""
+        image = str(self.fact("previous_image", ""))
+        return Target(f"http://127.0.0.1:{port}", self.row.previous_release, image, weights)
 
     # -- may it go on?
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from release.checks.base import Check, Subject
+from release.checks.base import Check, Subject, Target
 from release.errors import Refused
 from release.pipeline.events import StepProgress, VerdictGiven
 from release.pipeline.step import Skip
+from release.rollout import anchor
 from release.rollout.deployment import Deployment
 from release.rollout.prepare import tree_of
 from release.verdict import Outcome, Verdict
@@ -26,7 +27,9 @@ class Gate:
     def run(self) -> str | Skip:
         deployment, hands = self._deployment, self._deployment.hands
         began = time.monotonic()
-        verdict = replace(self._check.run(self._subject()), seconds=round(time.monotonic() - began, 3))
+        with anchor.running(deployment, self._pinned()) as pinned:
+            verdict = self._check.run(self._subject(pinned))
+        verdict = replace(verdict, seconds=round(time.monotonic() - began, 3))
         hands.ledger.save_verdict(deployment.id, verdict)
         hands.report(VerdictGiven(verdict))
         if verdict.outcome is Outcome.SKIPPED:
@@ -41,7 +44,11 @@ class Gate:
     def undo(self) -> str | None:
         return None
 
-    def _subject(self) -> Subject:
+    def _pinned(self) -> str | None:
+        quality = self._deployment.hands.manifest.checks.quality
+        return quality.anchor if quality is not None and self.name == "quality" else None
+
+    def _subject(self, pinned: Target | None) -> Subject:
         deployment = self._deployment
         work = deployment.hands.state.work / deployment.id / self.name
         work.mkdir(parents=True, exist_ok=True)
@@ -50,6 +57,7 @@ class Gate:
             live=deployment.live_target(),
             tree=tree_of(deployment),
             work=work,
+            anchor=pinned,
             answers=deployment.hands.state.answers,
             progress=lambda text: deployment.hands.report(StepProgress(self.name, text)),
             alive=deployment.alive,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from release.engine.base import Instance
 from release.errors import EngineError
 from release.image import retention
-from release.ledger.records import Standing
+from release.ledger.records import ReleaseRow, Standing
 from release.naming import Slot
 from release.rollout.hands import Hands
 from release.rollout.prepare import runs
@@ -54,11 +54,18 @@ def situation(hands: Hands) -> retention.Situation:
         releases=[retention.Known(r.name, r.image_id, str(r.standing), r.last_live_at) for r in rows],
         live=live,
         running=[i.image_id for i in mine if runs(i)],
-        in_progress=[*under_way, *(row.image_id for row in unobserved[:1])],
+        in_progress=[*under_way, *_anchor(hands, rows), *(row.image_id for row in unobserved[:1])],
         stopped=[retention.Stopped(i.id, i.name, i.image_id, i.release) for i in mine if not runs(i)],
         standby=_cold_standby(mine, live_slot, live),
         leftovers=hands.images.leftovers(hands.manifest.scope),
     )
+
+
+def _anchor(hands: Hands, rows: Sequence[ReleaseRow]) -> list[str]:
+    """The image of the pinned release that the quality gate compares with."""
+    quality = hands.manifest.checks.quality
+    pinned = quality.anchor if quality is not None else None
+    return [row.image_id for row in rows if pinned is not None and pinned in (row.name, row.tag)]
 
 
 def _live_slot(hands: Hands) -> Slot | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from release import naming
 from release.config import secret
@@ -12,6 +13,8 @@ from release.config.model import Manifest
 from release.config.secret import Secret
 from release.engine.base import InstanceSpec
 from release.naming import Slot
+
+_MOST_FILES = 10_000
 
 
 def read_secrets(manifest: Manifest) -> dict[str, Secret]:
@@ -27,6 +30,24 @@ def config_digest(manifest: Manifest) -> str:
     """Twelve hexadecimal digits of the container section: what `as it was` is compared by."""
     text = json.dumps(manifest.container.model_dump(mode="json"), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def weights_digest(manifest: Manifest) -> str:
+    """What may change under the same image: the container's section, and the mounted files by name, size and time.
+
+    Hashing gigabytes of weights would take longer than asking the service again.
+    """
+    digest = hashlib.sha256(config_digest(manifest).encode())
+    for volume in manifest.container.volumes:
+        source = Path(volume.split(":")[0])
+        files = sorted(source.rglob("*")) if source.is_dir() else [source]
+        for path in files[:_MOST_FILES]:
+            try:
+                status = path.stat()
+            except OSError:
+                continue
+            digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def specification(

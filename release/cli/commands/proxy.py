@@ -122,13 +122,12 @@ def _units(hands: Hands) -> dict[str, str]:
     import sys
     from pathlib import Path
 
-    from release.proxy import systemd
+    from release.proxy.nginx import ManagedNginx
 
-    if hands.manifest.proxy.kind != "managed":
+    if not isinstance(hands.proxy, ManagedNginx):
         raise UsageError("this nginx is not ours, so its units are not either", hint="its own service brings it back")
     command = [str(Path(sys.argv[0]).absolute()), "proxy", "rotate", "--state", str(hands.state.root)]
-    rotate = [*command, "--service", hands.manifest.scope]
-    return systemd.units(hands.manifest.scope, hands.manifest.proxy.command[0], hands.state.path / "nginx", rotate)
+    return hands.proxy.units((*command, "--service", hands.manifest.scope))
 
 
 def _enable(hands: Hands) -> str:
