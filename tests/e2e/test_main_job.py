@@ -97,7 +97,7 @@ def test_a_missing_or_wrong_version_is_a_usage_error_that_names_the_fix(site: Si
     site.repository.release("v1.0.0")
     assert "name a version" in site.run("deploy", expect=2).err
     unknown = site.run("deploy", "v9.9.9", expect=2)
-    assert "v1.0.0" in unknown.err and "git fetch" in unknown.err or "git tag" in unknown.err
+    assert ("v1.0.0" in unknown.err and "git fetch" in unknown.err) or "git tag" in unknown.err
     assert not (site.state / site.scope).exists()
 
 
