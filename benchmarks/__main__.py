@@ -11,16 +11,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.result import machine
+from benchmarks.result import machine, publish
+from benchmarks.summary import rows
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
 # The options of a quick look: it shows that all of them run, and says nothing that is worth quoting.
 QUICK = {
     "startup": ["--rounds", "2"],
     "rollback": ["--rollbacks", "2"],
     "deployment": ["--rounds", "1"],
     "switch": ["--switches", "10", "--clients", "24"],
-    "throughput": ["--rounds", "1"],
+    "throughput": ["--rounds", "3"],
 }
 
 
@@ -28,12 +30,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(QUICK)}; default: all")
     parser.add_argument("--quick", action="store_true", help="as few rounds as it takes to see them run")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="default: benchmarks/results/<date>.json")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="default: benchmarks/results/<date>.json; with --quick: none"
+    )
     options = parser.parse_args()
     if unknown := sorted(set(options.names) - set(QUICK)):
         parser.error(f"there is no benchmark {', '.join(unknown)}; there is: {', '.join(QUICK)}")
     today = datetime.date.today().isoformat()
-    place = options.json or RESULTS / f"{today}{'-quick' if options.quick else ''}.json"
     found, failed = {}, []
     for name in options.names or QUICK:
         code, document = _run(name, QUICK[name] if options.quick else [])
@@ -41,9 +44,17 @@ def main() -> int:
             found[name] = document
         if code != 0:
             failed.append(name)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps({"date": today, "machine": machine(), "benchmarks": found}, indent=2) + "\n")
-    print(f"{len(found)} benchmarks → {place}" + (f"; failed: {', '.join(failed)}" if failed else ""))
+    document = {"date": today, "machine": machine(), "benchmarks": found}
+    if summary := list(rows(found)):
+        document["summary"] = summary
+        publish("All in all", summary, [f"{today}; the README quotes these where it says how fast."], None)
+    place = options.json or (None if options.quick else RESULTS / f"{today}.json")
+    if place is not None:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps(document, indent=2) + "\n")
+        print(f"written to {place}")
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -52,7 +63,7 @@ def _run(name: str, options: list[str]) -> tuple[int, dict[str, Any] | None]:
     with tempfile.TemporaryDirectory() as place:
         document = Path(place) / "result.json"
         command = [sys.executable, "-m", f"benchmarks.{name}", *options, "--json", str(document)]
-        code = subprocess.run(command, cwd=Path(__file__).parent.parent, check=False).returncode
+        code = subprocess.run(command, cwd=ROOT, check=False).returncode
         return code, json.loads(document.read_text()) if document.exists() else None
 
 

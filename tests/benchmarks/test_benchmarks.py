@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.summary import FIGURES
+
 ROOT = Path(__file__).parents[2]
 # What the rows of each are called by, and the rows that have to be there.
 ROWS = {
@@ -48,6 +50,8 @@ def test_a_benchmark_runs_with_few_rounds_and_gives_its_rows(everything: dict[st
 def test_the_file_says_when_and_where_it_was_measured(everything: dict[str, Any]) -> None:
     assert set(everything) >= {"date", "machine", "benchmarks"}
     assert everything["machine"]["cpus"] >= 1
+    measured = [row["figure"] for row in everything["summary"]]
+    assert measured == [figure.what for figure in FIGURES], "a promise without a figure"
 
 
 def test_an_unknown_benchmark_is_named_with_those_that_there_are() -> None:
