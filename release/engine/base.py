@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from release.config.secret import Secret
 from release.naming import Slot
+
+if TYPE_CHECKING:
+    from release.config.secret import Secret
 
 
 class State(StrEnum):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import secrets
 import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -28,4 +27,4 @@ def host() -> str:
 
 def deployment_id() -> str:
     """Sortable and distinct: `20261121-015449-3f2a`."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.urandom(2).hex()}"
