@@ -7,7 +7,6 @@ import shlex
 import signal
 import subprocess
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,8 +100,7 @@ def test_a_power_cut_while_a_candidate_is_under_test_brings_live_back_and_not_th
     await_row(own, at, "health", "started", process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    engine.stop(signal.SIGKILL)
-    time.sleep(1.0)
+    engine.power_cut()
     engine.start()
     own.wait_for(40, lambda: answers(own), "the release serves again")
     assert b"1.1.0" in version(own)
@@ -119,7 +117,7 @@ def test_what_could_not_be_undone_while_the_engine_was_away_is_undone_by_the_nex
     at = last_deployment(own)
     process = own.start("deploy", "v1.2.0")
     await_row(own, at, "start", "done", process)
-    engine.stop(signal.SIGKILL)
+    engine.power_cut()
     _, err = process.communicate(timeout=120)
     assert process.returncode == 3, err
     assert "could not be undone" in err and "the next command" in err

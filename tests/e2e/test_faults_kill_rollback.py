@@ -14,6 +14,7 @@ from tests.support.faults import (
     FAST,
     await_row,
     deploy_killed_at,
+    deployed,
     files,
     kill,
     last_deployment,
@@ -105,7 +106,7 @@ def test_killed_at_random_instants_of_a_deployment_nothing_is_lost_and_nothing_l
     known, images = files(site), site.images()
     chance = random.Random(SEED + 2)
     began = time.monotonic()
-    site.deploy("v1.2.0", expect=None)
+    deployed(site, "v1.2.0")
     whole = time.monotonic() - began
     site.run("rollback", "--to", "v1.1.0")
     with served(site):
@@ -132,7 +133,7 @@ def test_the_first_deployment_ever_killed_leaves_nothing(site: Site, step: str) 
     assert rows(site, "SELECT id FROM deployments WHERE state = 'running'") == []
     assert [image for image in site.images() if "<none>" in image] == []
     assert site.live is None
-    site.deploy("v1.0.0", expect=None)
+    deployed(site, "v1.0.0")
     assert str(site.live).startswith("v1.0.0-")
 
 

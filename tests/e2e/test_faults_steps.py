@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.faults import FAST, containers, files, nothing_left_behind, served, two_releases
+from tests.support.faults import FAST, containers, deployed, files, nothing_left_behind, served, two_releases
 from tests.support.site import Site
 
 pytestmark = pytest.mark.docker
@@ -72,7 +72,7 @@ def test_a_build_that_fails_leaves_no_image_and_shows_its_last_lines(site: Site)
 def test_a_stranger_on_the_idle_port_is_named_before_anything_is_touched(site: Site) -> None:
     site.repository.release("v1.0.0", manifest=FAST)
     site.repository.release("v1.1.0")
-    site.deploy("v1.0.0", expect=None)
+    deployed(site, "v1.0.0")
     port = int(site.repository.manifest["slots"]["green"])
     before, known, images = containers(site), files(site), site.images()
     with socket.socket() as stranger, served(site):
@@ -92,7 +92,7 @@ def test_a_stranger_that_takes_the_port_while_gates_are_prepared_is_named_too(si
     port = int(site.repository.manifest["slots"]["green"])
     hook = f"python3 {_squatter(site)} {port} &"
     site.repository.release("v1.1.0", manifest={"hooks": {"before_start": f"{hook} sleep 1"}})
-    site.deploy("v1.0.0", expect=None)
+    deployed(site, "v1.0.0")
     before = containers(site)
     with served(site):
         ran = site.deploy("v1.1.0", expect=3)
@@ -116,7 +116,7 @@ def _squatter(site: Site) -> Path:
 
 def test_nginx_that_refuses_its_configuration_keeps_serving_with_the_old_one(site: Site) -> None:
     site.repository.release("v1.0.0", manifest=FAST)
-    site.deploy("v1.0.0", expect=None)
+    deployed(site, "v1.0.0")
     with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
         site.repository.release("v1.1.0", manifest={"proxy": {"admin": other.server_address[1]}})

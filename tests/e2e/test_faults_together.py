@@ -15,6 +15,7 @@ from tests.support.faults import (
     FAST,
     await_row,
     containers,
+    deployed,
     files,
     kill,
     last_deployment,
@@ -40,7 +41,7 @@ def test_a_second_deployment_is_told_who_holds_the_lock_and_changes_nothing(site
         await_row(site, at, "observe", "started", first)
         now = containers(site)
         second = site.deploy("v1.2.0", expect=4)
-        assert "release deploy v1.3.0" in second.err and f"pid {first.pid}" in second.err
+        assert "deploy v1.3.0" in second.err and f"pid {first.pid}" in second.err
         assert "release rollback" in second.err  # what does not wait
         assert containers(site) == now
         assert site.run("prune", expect=4).code == 4
@@ -91,7 +92,7 @@ def test_a_rollback_while_a_candidate_is_under_test_takes_live_back_and_ends_the
 
 def test_two_rollbacks_at_once_are_one_rollback(site: Site) -> None:
     two_releases(site)
-    site.deploy("v1.2.0", expect=None)
+    deployed(site, "v1.2.0")
     with served(site):
         pair = [site.start("rollback") for _ in range(2)]
         told = [process.communicate(timeout=60)[0] for process in pair]
@@ -103,8 +104,8 @@ def test_two_rollbacks_at_once_are_one_rollback(site: Site) -> None:
 def test_a_rollback_while_a_cold_one_is_under_way_names_it_and_changes_nothing(site: Site) -> None:
     site.repository.release("v1.0.0", manifest=FAST | {"standby": "cold"}, ready_after=12)
     site.repository.release("v1.1.0")
-    site.deploy("v1.0.0", expect=None)
-    site.deploy("v1.1.0", expect=None)
+    deployed(site, "v1.0.0")
+    deployed(site, "v1.1.0")
     with served(site):
         at = last_deployment(site)
         first = site.start("rollback")

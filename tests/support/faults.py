@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.site import Site
+from tests.support.site import Ran, Site
 
 # Gates that take a moment: what is tried here is the pipeline, not the models. Every step of a deployment is there.
 FAST: dict[str, Any] = {
@@ -178,6 +178,13 @@ def two_releases(site: Site) -> None:
     """v1.0.0 as the standby, v1.1.0 live, v1.2.0 tagged."""
     for tag in ("v1.0.0", "v1.1.0", "v1.2.0"):
         site.repository.release(tag, manifest=FAST)
-    site.deploy("v1.0.0", expect=None)
-    site.deploy("v1.1.0", expect=None)
+    for tag in ("v1.0.0", "v1.1.0"):
+        deployed(site, tag)
     assert str(site.live).startswith("v1.1.0-")
+
+
+def deployed(site: Site, tag: str) -> Ran:
+    """Deploys, and lets `unobserved` pass: it is not what is tried here."""
+    ran = site.deploy(tag, expect=None)
+    assert ran.code in (0, 7), ran.err
+    return ran

@@ -40,6 +40,7 @@ class Site:
     repository: Repository
     state: Path
     environment: dict[str, str] = field(default_factory=dict)
+    started: list[subprocess.Popen[str]] = field(default_factory=list, repr=False)
 
     @property
     def scope(self) -> str:
@@ -54,7 +55,7 @@ class Site:
 
     def start(self, *arguments: str, cwd: Path | None = None) -> subprocess.Popen[str]:
         """Starts a command in a process group of its own; the caller waits for it or kills it."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             self.command(*arguments),
             cwd=cwd or self.repository.path,
             env={**os.environ, "GITHUB_ACTIONS": "", **self.environment},
@@ -64,6 +65,8 @@ class Site:
             text=True,
             start_new_session=True,
         )
+        self.started.append(process)
+        return process
 
     def run(self, *arguments: str, expect: int | None = 0, cwd: Path | None = None, timeout: float = 180) -> Ran:
         """Runs a command to its end. Fails the test where its exit code is another than `expect` (None: any)."""
@@ -121,6 +124,10 @@ class Site:
             load.stop()
 
     def remove(self) -> None:
+        for process in self.started:  # what a test that failed had no time to end
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
         if (self.state / self.scope / "ledger.db").exists():
             self.run("remove", "--yes", "--service", self.scope, expect=None, cwd=self.state)
 
