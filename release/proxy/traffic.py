@@ -152,7 +152,8 @@ class FlagSwitch:
         except OSError as error:
             if error.errno == errno.EINVAL:
                 raise ProxyError(
-                    f"{self.link} is no symlink", hint="remove it; `release doctor` says what serves"
+                    f"{self.link} is no symlink",
+                    hint="every request is answered 503: `release rollback --to RELEASE` puts one in its place",
                 ) from error
             raise
         parts = target.split("/")
