@@ -6,7 +6,7 @@ import json
 import sys
 import time
 
-from benchmarks.load import Load, LoadResult
+from benchmarks.load import Load, LoadResult, Shot
 from demo import history
 from demo.place import DemoFailed, Place
 
@@ -30,7 +30,7 @@ def run(place: Place) -> int:
     say("The first deployment: there is nothing to compare with, and the gates say so")
     place.release("deploy", history.EARLIER, expect=(0, 7))
     say("From here on a load runs: keep-alive clients that never retry, GET / and POST /translate")
-    load = Load(place.url, clients=6, requests=requests())
+    load = Load(place.url, shots(), clients=6, pause=0.05, answer="header:X-Model-Version", timeout=60)
     load.start()
     try:
         figures = under_load(place)
@@ -60,9 +60,8 @@ def under_load(place: Place) -> dict[str, float]:
     return {"rollback_ms": back.seconds * 1000, "switch_us": slowest_switch(switch)}
 
 
-def requests() -> list[tuple[str, str, bytes | None]]:
-    bodies = [json.dumps({"text": text}).encode() for text in TEXTS]
-    return [("GET", "/", None), *(("POST", "/translate", body) for body in bodies)]
+def shots() -> list[Shot]:
+    return [Shot("GET", "/"), *(Shot.post_json("/translate", {"text": text}) for text in TEXTS)]
 
 
 def live_release(place: Place) -> str:
@@ -79,7 +78,7 @@ def slowest_switch(history_document: dict[str, object]) -> float:
 def tell(place: Place, result: LoadResult, figures: dict[str, float]) -> int:
     say("What the load saw")
     for answer, count in sorted(result.by_answer.items()):
-        print(f"  {count:7d} answers from {answer}")
+        print(f"  {count:7d} answers from model {answer}")
     for failure in result.failures[:10]:
         print(f"  failed: {failure}")
     print(f"\n  the page:   {place.url}/")

@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from translator.errors import Refusal, StartError, loading
 from translator.metrics import Measured, Metrics
 from translator.model import Translator
+from translator.naming import Named
 from translator.schema import ErrorAnswer, Health, TranslateRequest, TranslateResponse, Version, checked_texts
 from translator.settings import Settings
 from translator.text import lay_out
@@ -125,6 +126,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
         docs_url=None,
         redoc_url=None,
     )
+    app.add_middleware(Named, model_version=settings.model_version)
     app.add_middleware(Measured, metrics=service.metrics)
     answer_errors(app, service.metrics)
 
