@@ -91,3 +91,9 @@ def test_the_page_folder_names_no_other_host() -> None:
     for file in (ROOT / "translator" / "page").iterdir():
         text = Path(file).read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert "://" not in text, file
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/version", "/nowhere"])
+def test_every_answer_names_the_model_in_a_header(service: Running, path: str) -> None:
+    version = httpx.get(f"{service.url}/version").json()["model_version"]
+    assert httpx.get(f"{service.url}{path}").headers["X-Model-Version"] == version
