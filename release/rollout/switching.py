@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 
-from release.errors import LedgerError, ProxyError, RegistryError
+from release.errors import LedgerError, ProxyError, Refused, RegistryError
 from release.image.store import Image
 from release.ledger.records import SwitchRow
 from release.ledger.store import utc_now
 from release.naming import Slot
+from release.observe.readiness import probe
 from release.pipeline.events import Said, StepProgress
 from release.pipeline.step import Skip
 from release.proxy.base import Switched, Traffic
@@ -90,10 +91,10 @@ class Switch:
 
     def undo(self) -> str | None:
         deployment, hands = self._deployment, self._deployment.hands
-        if deployment.fact("switching_at") is None:
-            return None
+        if deployment.serves():
+            self._require_way_back()
         with hands.traffic_lock():
-            if not deployment.holds_traffic():
+            if deployment.fact("switching_at") is None or not deployment.holds_traffic():
                 self._forget()
                 return None
             switched = put_back(deployment)
@@ -106,6 +107,18 @@ class Switch:
         record_switch(deployment, switched, deployment.row.previous_release or "", "undo")
         hands.proxy.verify(switched.after)
         return f"traffic is back on {switched.after.live} ({switched.microseconds:.0f} µs)"
+
+    def _require_way_back(self) -> None:
+        """Raises Refused where what served before is dead and the candidate is not: going back would end it all."""
+        deployment, path = self._deployment, self._deployment.hands.manifest.checks.health.path
+        live = deployment.live_target()
+        if live is None or any(probe(f"{live.url}{path}", 0.7).ready for _ in range(2)):
+            return
+        if probe(f"{deployment.candidate_target().url}{path}", 0.7).ready:
+            raise Refused(
+                f"{live.release}, which served before, does not answer: traffic stays on {deployment.release}",
+                hint="`release rollback` starts it again first, and then moves traffic",
+            )
 
     def _forget(self) -> None:
         """What was prepared for a switch that did not last. Under the traffic lock: nobody prepares anything now."""

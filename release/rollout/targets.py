@@ -43,7 +43,7 @@ def choose(
     if last.kind is Kind.ROLLBACK and not last.facts.get("forward"):
         return Choice(None, f"already rolled back to {live} by {last.actor}; going further takes --to (see --list)")
     taken_back = last.state not in _LIVE and last.state is not DeploymentState.RUNNING
-    if taken_back or last.release != live:
+    if last.release != live or (taken_back and last.previous_release == live):
         why = f" ({last.message})" if taken_back and last.message else ""
         return Choice(None, f"{last.release} was taken back already{why}; {live} is live; going further takes --to")
     return _before(live, releases, last)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -63,6 +64,27 @@ def test_the_guard_does_not_go_back_to_a_standby_that_is_dead_too(site: Site) ->
     assert "traffic stays" in err and "v1.1.0" in err
     assert str(site.live).startswith("v1.3.0-")
     assert rows(site, "SELECT state FROM deployments ORDER BY number DESC LIMIT 1") == [("unobserved",)]
+
+
+def test_an_interruption_does_not_go_back_to_a_release_that_is_dead(site: Site) -> None:
+    two_releases(site)
+    site.repository.release("v1.3.0", manifest={"rollout": {"observe": {"for": "60s", "min_requests": 5}}})
+    at = last_deployment(site)
+    with served(site):
+        process = site.start("deploy", "v1.3.0")
+        await_row(site, at, "observe", "started", process)
+        old = next(name for name in site.containers() if "v1.1.0" in name)
+        subprocess.run(["docker", "kill", old], check=True, capture_output=True)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 5, err
+        assert "traffic stays on v1.3.0" in err and "release rollback" in err
+        assert str(site.live).startswith("v1.3.0-")
+        back = site.run("rollback")
+        assert "v1.1.0" in back.out and "cold" in back.err
+        site.run("doctor", "--mend", expect=None)
+    assert str(site.live).startswith("v1.1.0-")
+    assert [name for name in site.containers() if "v1.3.0" in name] == []
 
 
 def test_too_little_traffic_and_no_benchmark_is_unobserved(site: Site) -> None:
