@@ -6,14 +6,21 @@ Any directory in the Marian form will do: the bundled ones in `models/`, or a pr
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from translator.errors import StartError
 from translator.text import clean
+
+if TYPE_CHECKING:
+    import torch
+
+    from translator.marian import Marian
+    from translator.pieces import Pieces
 
 NEEDED = ("config.json", "source.spm", "target.spm", "vocab.json")
 LONGEST_BATCH = 64  # sentences in one forward
@@ -26,6 +33,20 @@ class Translated:
     lines: list[str]
     source_tokens: int
     target_tokens: int
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a model looks for a translation."""
+
+    beams: int = 1
+    repeat: int = 0  # runs of so many pieces may not occur twice in a sentence; 0: they may
+
+    @classmethod
+    def read(cls, file: Path, beams: int) -> Search:
+        """As the directory's generation_config.json says, where there is one; `beams` other than 0 goes before it."""
+        said = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return cls(beams or int(said.get("num_beams", 1)), int(said.get("no_repeat_ngram_size", 0)))
 
 
 def weights_file(folder: Path, allow_pickle: bool = False) -> Path:
@@ -48,37 +69,34 @@ def weights_file(folder: Path, allow_pickle: bool = False) -> Path:
 class Translator:
     """A loaded model. `translate` is not safe to call from two threads at once: `worker.py` sees to that."""
 
-    def __init__(self, model: Any, tokenizer: Any, sha256: str, beams: int = 0) -> None:
-        self._model = model
-        self._tokenizer = tokenizer
-        self._beams = beams
+    def __init__(self, net: Marian, pieces: Pieces, search: Search, sha256: str) -> None:
+        self._net = net
+        self._pieces = pieces
+        self._search = search
         self.sha256 = sha256
 
     @classmethod
     def load(cls, folder: Path, threads: int = 1, beams: int = 0, allow_pickle: bool = False) -> Translator:
-        """Read a directory into memory as 32-bit floats. Raises `StartError` when it cannot be used."""
-        weights = weights_file(folder, allow_pickle)
-        os.environ["HF_HUB_OFFLINE"] = "1"
-        # The parts by their own modules: the package's front door imports a great deal more.
-        import torch
-        from transformers.models.marian.modeling_marian import MarianMTModel
-        from transformers.models.marian.tokenization_marian import MarianTokenizer
-        from transformers.utils import logging
+        """Read a directory into memory as 32-bit floats. Raises `StartError` when it cannot be used.
 
-        quiet: Any = logging  # untyped in transformers
-        quiet.set_verbosity_error()
-        quiet.disable_progress_bar()
+        `beams` 0 means: as the directory's generation_config.json says, else greedy.
+        """
+        file = weights_file(folder, allow_pickle)
+        warnings.filterwarnings("ignore", message="Failed to initialize NumPy")  # torch works without it
+        import torch
+
+        from translator.marian import Marian
+        from translator.pieces import Pieces
+
         torch.set_num_threads(threads)
         try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*sacremoses.*")
-                tokenizer = MarianTokenizer.from_pretrained(folder, local_files_only=True)
-            model: Any = MarianMTModel.from_pretrained(
-                folder, local_files_only=True, dtype=torch.float32, use_safetensors=weights.suffix == ".safetensors"
-            )
-        except Exception as error:  # whatever the library raises, the message must name the directory
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            net = Marian(config, {name: tensor.float() for name, tensor in read_weights(file).items()})
+            pieces = Pieces(folder, net.eos, net.pad)
+            search = Search.read(folder / "generation_config.json", beams)
+        except Exception as error:  # whatever the libraries raise, the message must name the directory
             raise StartError(f"{folder} cannot be loaded: {type(error).__name__}: {error}") from error
-        return cls(model.eval(), tokenizer, hashlib.sha256(weights.read_bytes()).hexdigest(), beams)
+        return cls(net, pieces, search, hashlib.sha256(file.read_bytes()).hexdigest())
 
     def translate(self, sentences: list[str]) -> Translated:
         """Translate sentences, `LONGEST_BATCH` in a forward, those of similar length together."""
@@ -98,15 +116,33 @@ class Translator:
         """Translate a batch in one forward."""
         import torch
 
-        config = self._model.config
-        longest = int(config.max_position_embeddings)
-        batch = self._tokenizer(sentences, return_tensors="pt", padding=True, truncation=True, max_length=longest)
+        from translator.search import Bans, beam, greedy
+
+        net, pieces = self._net, self._pieces
+        encoded = [pieces.encode(sentence, net.longest) for sentence in sentences]
+        width = max(map(len, encoded))
+        source = torch.tensor([ids + [pieces.pad] * (width - len(ids)) for ids in encoded])
+        mask = torch.tensor([[True] * len(ids) + [False] * (width - len(ids)) for ids in encoded])
         # Room is given by a sentence's own length: its translation must not depend on its neighbours in the batch.
-        rooms = [min(longest - 1, 2 * pieces + 10) for pieces in batch["attention_mask"].sum(1).tolist()]
-        options = {"num_beams": self._beams} if self._beams else {}
+        rooms = [min(net.longest - 1, 2 * len(ids) + 10) for ids in encoded]
+        bans = Bans([pieces.pad, pieces.unknown], self._search.repeat)
         with torch.inference_mode():
-            out = self._model.generate(**batch, max_new_tokens=max(rooms), max_length=None, **options)
-            for row, room in zip(out, rooms, strict=True):
-                row[room:] = config.pad_token_id
-        lines = [clean(line) for line in self._tokenizer.batch_decode(out, skip_special_tokens=True)]
-        return Translated(lines, int(batch["attention_mask"].sum()), int((out != config.pad_token_id).sum()))
+            memory = net.encode(source, mask)
+            if self._search.beams == 1:
+                written = greedy(net, memory, rooms, bans)
+            else:
+                written = beam(net, memory, rooms, bans, self._search.beams)
+        lines = [clean(pieces.decode(ids)) for ids in written]
+        return Translated(lines, sum(map(len, encoded)), sum(map(len, written)))
+
+
+def read_weights(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a weights file by name; a pickle is read as tensors alone and runs no code of its own."""
+    if file.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(file)
+    import torch
+
+    loaded: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    return loaded

@@ -23,6 +23,7 @@ from translator.model import Translator
 from translator.score import Score, score_file
 from translator.settings import MODELS
 
+REPEAT = 4  # a small model that has lost its way says the same again and again
 LARGEST = 20_000_000  # bytes of a version's directory
 EVALUATION = Path(__file__).parent / "evaluation" / "zh-en.jsonl"
 
@@ -45,6 +46,7 @@ def convert(checkpoint: Path, out: Path, beams: int) -> dict[str, Any]:
         "pad_token_id": pad,
         "suppress_tokens": [1, pad],
         "num_beams": beams,
+        "no_repeat_ngram_size": REPEAT,
         "max_length": config["max_position_embeddings"],
     }
     write_json(out / "generation_config.json", generation)

@@ -10,7 +10,21 @@ from tests.translator.running import ROOT
 
 FROZEN = (ROOT / "requirements-frozen.txt").read_text(encoding="utf-8")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-SERVICE = ("__init__", "__main__", "app", "errors", "metrics", "model", "schema", "settings", "text", "worker")
+SERVICE = (
+    "__init__",
+    "__main__",
+    "app",
+    "errors",
+    "marian",
+    "metrics",
+    "naming",
+    "model",
+    "pieces",
+    "schema",
+    "search",
+    "settings",
+)
+SERVICE += ("text", "worker")
 
 
 def pins(text: str) -> dict[str, str]:
