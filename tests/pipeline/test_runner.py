@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -160,3 +161,30 @@ def test_undoing_goes_on_where_the_journal_cannot_be_written(bench: Bench) -> No
     with pytest.raises(ReleaseError):
         bench.runner.run([Toy(bench, "a"), Closes(bench, "b")])
     assert bench.done == ["run a", "run b", "undo b", "undo a"]
+
+
+def test_an_undo_that_breaks_in_an_unforeseen_way_stops_none_of_the_others_and_is_named(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+
+    class Broken(Toy):
+        def undo(self) -> str | None:
+            raise KeyError("id")
+
+    steps = [Toy(bench, "one"), Broken(bench, "two"), Toy(bench, "three", fails=True)]
+    with pytest.raises(EngineError):
+        bench.runner.run(steps)
+    assert bench.done[-1] == "undo one"
+    assert bench.runner.left_undone == ["two"]
+    assert bench.states("two")[-1] is StepState.UNDO_FAILED
+
+
+def test_an_interruption_that_was_swallowed_is_raised_by_the_next_question(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    with bench.interruption.handling():
+        with contextlib.suppress(ReleaseError):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+        with pytest.raises(Interrupted):
+            bench.interruption.check()
+        bench.interruption.disarm()
+        bench.interruption.check()

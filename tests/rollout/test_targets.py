@@ -81,6 +81,22 @@ def test_during_the_observation_of_a_deployment_it_takes_that_one_back() -> None
     assert choose(C.name, [C, B, A], [running, change(B, A)], None).release == B
 
 
+def test_once_traffic_is_back_while_the_run_still_cleans_up_it_goes_no_further() -> None:
+    cleaning_up = change(C, B, DeploymentState.RUNNING, switching_at=1.0)
+    choice = choose(B.name, [C, B, A], [cleaning_up, change(B, A)], None)
+    assert choice.release is None and "taken back already" in choice.reason
+
+
+def test_a_way_back_that_the_ledger_could_not_record_is_not_gone_twice() -> None:
+    choice = choose(B.name, [C, B, A], [change(C, B), change(B, A)], None)
+    assert choice.release is None and "taken back already" in choice.reason
+
+
+def test_a_run_that_could_not_go_back_and_still_serves_can_be_taken_back() -> None:
+    stayed = change(C, B, DeploymentState.UNDONE, switching_at=1.0)
+    assert choose(C.name, [C, B, A], [stayed, change(B, A)], None).release == B
+
+
 @pytest.mark.parametrize("standing", [Standing.REJECTED, Standing.WITHDRAWN])
 def test_skips_what_was_rejected_or_withdrawn(standing: Standing) -> None:
     bad = release(2, standing)
