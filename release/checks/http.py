@@ -97,7 +97,7 @@ def _read(response: requests.Response, deadline: float) -> bytes:
     """The whole body; TimeoutError past `deadline`, so that a service that trickles bytes does not hold a check."""
     parts: list[bytes] = []
     size = 0
-    for part in response.iter_content(65536):
+    while part := response.raw.read1(65536, decode_content=True):  # what is there; iter_content waits for all 65536
         parts.append(part)
         size += len(part)
         if size > _LARGEST_BODY:

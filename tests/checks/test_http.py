@@ -93,3 +93,25 @@ def test_a_service_that_trickles_its_answer_does_not_hold_the_check() -> None:
         thread.join(5)
     assert reply.status is None
     assert reply.error == "no complete answer within 0.3 s"
+
+
+def test_an_answer_that_trickles_ends_with_its_time_and_not_with_its_last_byte() -> None:
+    sent = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def trickle() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+                for _ in range(1000):
+                    try:
+                        connection.sendall(b"x")
+                    except OSError:
+                        return
+                    sent.append(time.sleep(0.01))
+
+        threading.Thread(target=trickle, daemon=True).start()
+        reply = Client(f"http://127.0.0.1:{server.getsockname()[1]}").get("/", 0.3)
+    assert (reply.status, reply.error) == (None, "no complete answer within 0.3 s")
+    assert len(sent) < 1000, "the client left before the end"
