@@ -66,9 +66,13 @@ def _override(context: click.Context, parameter: click.Parameter, value: tuple[s
 def _directory(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     if value is None:
         return
-    path = Path(value).expanduser()
-    if not path.is_dir():
-        raise click.BadParameter(f"{value} is no folder", context, parameter)
+    try:
+        path = Path(value).expanduser()
+        found = path.is_dir()
+    except (OSError, RuntimeError):  # a name longer than names may be, a folder nobody may enter, no home
+        found = False
+    if not found:
+        raise click.BadParameter(f"{value[:200]} is no folder", context, parameter)
     current(context).directory = path
 
 

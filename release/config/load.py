@@ -59,16 +59,18 @@ def load(
     """Loads `path`, or the nearest `release.yaml` upward from `start`. Raises ManifestError with every mistake."""
     found = path if path is not None else find(start)
     try:
-        content = found.read_bytes()
-        text = content.decode("utf-8-sig")
+        with found.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)  # no more: a device never ends
     except OSError as error:
         raise ManifestError(
             f"cannot read {found}: {error.strerror}", hint="`release init` writes a release.yaml"
         ) from error
-    except UnicodeDecodeError as error:
-        raise ManifestError(f"{found.name} is not UTF-8 text (byte {error.start})", hint="save it as UTF-8") from error
     if len(content) > _MOST_BYTES:
         raise ManifestError(f"{found.name} is larger than 1 MB", hint="is it the right file?")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{found.name} is not UTF-8 text (byte {error.start})", hint="save it as UTF-8") from error
     manifest, provenance = parse(text, found.name, overrides=overrides, environ=environ)
     return Loaded(manifest, provenance, found, found.resolve().parent)
 

@@ -54,7 +54,8 @@ def read(name: str, source: str) -> Secret:
     try:
         return Secret(Path(place).read_text(encoding="utf-8").rstrip("\n"))
     except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"  # never the error's text: it quotes
         raise ManifestError(
-            f"secret {name}: cannot read {place} ({error.__class__.__name__})",
+            f"secret {name}: cannot read {place} ({why})",
             hint="create the file, or let this user read it",
         ) from error

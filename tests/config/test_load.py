@@ -57,6 +57,11 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path, content: bytes, words
         load(path, start=tmp_path, environ={})
 
 
+def test_a_device_without_an_end_is_refused_and_not_read_to_the_end(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="larger than 1 MB"):
+        load(Path("/dev/zero"), start=tmp_path, environ={})
+
+
 def test_a_path_that_is_not_there_is_a_manifest_error(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="No such file"):
         load(tmp_path / "release.yaml", start=tmp_path, environ={})

@@ -34,7 +34,7 @@ def test_a_source_that_is_not_there_says_how_to_mend_it(tmp_path: Path, monkeypa
     with pytest.raises(ManifestError, match="create the file"):
         read("KEY", f"file:{tmp_path}/none")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    with pytest.raises(ManifestError, match="UnicodeDecodeError"):
+    with pytest.raises(ManifestError, match="not UTF-8 text"):
         read("KEY", f"file:{tmp_path}/binary")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from urllib.parse import urlsplit
 
 import click
 
@@ -67,6 +68,10 @@ def check(
       release check v1.2.0
       release check --url http://127.0.0.1:5000 --against http://127.0.0.1:8080
     """
+    for name, address in (("--url", url), ("--against", against)):
+        if address is not None and not _is_url(address):
+            example = "http://127.0.0.1:5000"
+            raise click.BadParameter(f"{address[:200]!r} is no URL, such as {example}", context, param_hint=name)
     if url is None:
         if against is not None:
             raise click.UsageError("--against needs --url", context)
@@ -90,3 +95,12 @@ def check(
         session.hands = hands
         wishes = Wishes(accepted=accept_no_data, execute=execute)
         return session.done(go(hands, plan, wishes, partial(desk.hold, hands)))
+
+
+def _is_url(text: str) -> bool:
+    """Whether a request can be sent there at all; else the health check would wait its whole time for nothing."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        return False

@@ -12,7 +12,9 @@ from release.cli.settings import common
 
 
 @click.command()
-@click.option("--limit", "-n", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="How many.")
+@click.option(
+    "--limit", "-n", type=click.IntRange(1, 10**9), default=20, show_default=True, metavar="N", help="How many."
+)
 @common
 @click.pass_context
 def history(context: click.Context, limit: int) -> int:
