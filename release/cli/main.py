@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import click
 from release.cli import failure
 from release.cli.group import Commands
 from release.cli.settings import common
-from release.errors import ReleaseError
+from release.errors import ReleaseError, Unusable
 
 _HELP = """Take a model service from a git tag to live traffic, and back, without a lost request.
 
@@ -65,6 +66,15 @@ def run(arguments: Sequence[str]) -> int:
         return failure.stopped(wants)
     except (BrokenPipeError, SystemExit):  # click itself exits on a broken pipe, and on nothing else here
         return _reader_left()
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            return failure.unknown(error, wants)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _reader_left()  # it is the output itself; what waits for it is dropped, or fails once more at the exit
+        full = Unusable("no space is left where something had to be written", hint="free some disk space")
+        return failure.known(full, wants)
     except Exception as error:
         return failure.unknown(error, wants)
 
@@ -76,7 +86,20 @@ def _reader_left() -> int:
     return 0
 
 
+def _open_what_is_closed() -> None:
+    """Without stdin, stdout or stderr (`>&-`) the next file opened would take their number, and be written into."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+
+
 def main() -> None:
+    _open_what_is_closed()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -200,7 +200,10 @@ def public_url(url: str) -> str:
 
 
 def _open(directory: Path) -> Repo:
-    import git
+    try:
+        import git
+    except ImportError as error:  # GitPython looks for the git command as it is imported
+        raise SourceError("git is not installed, or not in PATH", hint="sudo apt install git") from error
 
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
         os.environ.pop(name, None)  # set inside git hooks, where they would point every call at another repository

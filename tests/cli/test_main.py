@@ -170,6 +170,23 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_closed_output_is_no_defect_and_a_full_one_says_so(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m release.cli.main config schema"
+    for redirect, code, words in ((">&-", 0, ""), ("<&- >&-", 0, ""), (">/dev/full", 3, "no space is left")):
+        done = subprocess.run(
+            ["bash", "-c", f"{command} {redirect}"], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+        assert (done.returncode, words in done.stderr) == (code, True), redirect
+        assert "defect" not in done.stderr
+
+
+def test_a_host_without_git_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "release.yaml").write_text("service: shop\ncontainer: {port: 5000}\n")
+    said = process("build", "v1.0.0", cwd=tmp_path, state=tmp_path / "state", environ={"PATH": str(tmp_path)})
+    assert said.code == 3
+    assert "git is not installed" in said.err
+
+
 def test_the_version_is_told_without_a_state_or_a_manifest(tmp_path: Path) -> None:
     said = process("--version", cwd=tmp_path, state=tmp_path / "state")
     assert said.code == 0
