@@ -94,6 +94,15 @@ def find(root: Path, wanted: str | None) -> State:
     if len(known) == 1:
         return State(root, known[0])
     if not known:
+        if (
+            root != _SYSTEM_ROOT
+            and os.access(_SYSTEM_ROOT, os.R_OK | os.X_OK)
+            and (there := known_scopes(_SYSTEM_ROOT))
+        ):
+            raise UsageError(
+                f"{root} holds no service; {_SYSTEM_ROOT} does: {', '.join(there)}",
+                hint=f"run as a user who may write {_SYSTEM_ROOT} (sudo, or its group)",
+            )
         raise UsageError(f"nothing was deployed yet: {root} holds no service", hint="start with `release deploy TAG`")
     raise UsageError("several services are deployed here", hint=f"choose with --service: {', '.join(known)}")
 

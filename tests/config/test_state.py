@@ -1,0 +1,25 @@
+"""Which state a command without a manifest means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from release.config import state
+from release.errors import UsageError
+
+
+def test_a_user_who_may_not_write_the_host_s_state_is_sent_there(tmp_path: Path, monkeypatch) -> None:
+    system = tmp_path / "system"
+    (system / "shop").mkdir(parents=True)
+    (system / "shop" / "ledger.db").touch()
+    monkeypatch.setattr(state, "_SYSTEM_ROOT", system)
+    with pytest.raises(UsageError, match=r"system does: shop\n.*sudo"):
+        state.find(tmp_path / "own", None)
+
+
+def test_where_no_service_is_anywhere_the_first_step_is_named(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(state, "_SYSTEM_ROOT", tmp_path / "none")
+    with pytest.raises(UsageError, match="release deploy TAG"):
+        state.find(tmp_path / "own", None)
