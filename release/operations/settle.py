@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
 import time
-from pathlib import Path
 from typing import NoReturn
 
 from release.errors import Locked, ReleaseError
 from release.ledger.journal import Journal
 from release.ledger.records import DeploymentRow, DeploymentState, Kind, Standing, StepState
 from release.naming import ReleaseName
+from release.operations.scratch import sweep
 from release.pipeline.events import Said
 from release.pipeline.runner import Runner
 from release.rollout import bluegreen
@@ -30,7 +27,7 @@ def settle(hands: Hands) -> list[str]:
     recent = hands.ledger.deployments(limit=20)
     done += [text for row in recent if (text := _undo_again(hands, row))]
     done += [text for row in recent[:3] if (text := _finish_forward(hands, row))]
-    _sweep(hands)
+    sweep(hands)
     for text in done:
         hands.report(Said(text, "warning"))
     return done
@@ -152,25 +149,6 @@ def _after_commit(deployment: Deployment) -> str:
     hands = deployment.hands
     failed = Runner(journal, hands.report, hands.interruption, lambda: None).finish(steps)
     return "; its after_commit hook failed" if failed else "; its after_commit hook has run"
-
-
-def _sweep(hands: Hands) -> None:
-    """Scratch folders of runs that are over. Under the deployment lock there is no other run."""
-    unfinished = {row.id for row in hands.ledger.unfinished()}
-    with contextlib.suppress(OSError):
-        for folder in hands.state.work.iterdir():
-            if folder.name not in unfinished:
-                shutil.rmtree(folder, ignore_errors=True)
-    sweep_snapshots(hands.state.root)
-
-
-def sweep_snapshots(root: Path) -> None:
-    """Copies of working trees whose process is gone."""
-    with contextlib.suppress(OSError):
-        for folder in (root / ".snapshots").iterdir():
-            if folder.name.isdigit() and int(folder.name) != os.getpid() and not Path(f"/proc/{folder.name}").exists():
-                shutil.rmtree(folder, ignore_errors=True)
-        (root / ".snapshots").rmdir()
 
 
 _NOUNS = {Kind.DEPLOY: "deployment", Kind.BUILD: "build", Kind.CHECK: "check", Kind.ROLLBACK: "rollback"}
