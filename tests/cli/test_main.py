@@ -72,6 +72,7 @@ def test_a_missing_version_is_a_usage_error_with_an_example(call: Call, command:
         ("deploy", "v1.0.0", "v1.1.0"),
         ("deploy", "v1.0.0", "--accept-no-data", "latency"),
         ("deploy", "v1.0.0", "--accept-no-data", "latency= "),
+        ("deploy", "v1.0.0", "--accept-no-data", "qualtiy=a reason"),
         ("deploy", "v1.0.0", "--set", "proxy.listen"),
         ("check", "v1.0.0", "--url", "http://127.0.0.1:1"),
         ("check", "--against", "http://127.0.0.1:1"),
@@ -168,6 +169,13 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
     code = f"{sys.executable} -m release.cli.main config schema | head -c 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_no_data_can_be_accepted_for_every_gate_that_there_is() -> None:
+    from release.checks import ORDER
+    from release.cli.commands.deploy import _GATES
+
+    assert _GATES == ORDER
 
 
 def test_a_closed_output_is_no_defect_and_a_full_one_says_so(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import click
 from release.cli.session import Session
 from release.cli.settings import common
 
+_GATES = ("health", "warmup", "contract", "integration", "quality", "latency")  # checks.ORDER, which is slow to import
+
 
 def reasons(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
     """`CHECK=REASON` pairs; the reason is kept with the deployment, so it may not be empty."""
@@ -17,6 +19,8 @@ def reasons(context: click.Context, parameter: click.Parameter, value: tuple[str
             raise click.BadParameter(
                 f"{text!r} is no CHECK=REASON, such as latency='no traffic yet'", context, parameter
             )
+        if name.strip() not in _GATES:
+            raise click.BadParameter(f"{name.strip()!r} is no check; there is: {', '.join(_GATES)}", context, parameter)
         found[name.strip()] = reason.strip()
     return found
 
