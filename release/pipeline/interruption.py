@@ -57,8 +57,14 @@ class Interruption:
 
     def check(self) -> None:
         """Raises Interrupted where a signal is waiting."""
-        if self.signal is not None and self._armed and self._shields == 0:
-            raise Interrupted(f"interrupted by {self.signal.name}", hint="what this run had begun is being undone")
+        if self._shields == 0 and (waiting := self.waiting()) is not None:
+            raise waiting
+
+    def waiting(self) -> Interrupted | None:
+        """What a signal that nobody has taken note of yet means: libraries wrap what is raised under their hands."""
+        if self.signal is None or not self._armed:
+            return None
+        return Interrupted(f"interrupted by {self.signal.name}", hint="what this run had begun is being undone")
 
     def sleep(self, seconds: float) -> None:
         """Sleeps, and is cut short by a signal with Interrupted (unless disarmed)."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from release.errors import ReleaseError
+from release.errors import Interrupted, ReleaseError, Superseded
 from release.ledger.records import StepState
 from release.pipeline.events import Report, Said, StepBegan, StepEnded
 from release.pipeline.interruption import Interruption
@@ -43,9 +43,12 @@ class Runner:
                 self._before_each()
                 attempted.append(step)
                 self._run_one(step)
-            except BaseException:
+            except BaseException as error:
+                interrupted = self._interruption.waiting()
                 self._interruption.disarm()
                 self.left_undone = self.undo(attempted)
+                if interrupted is not None and not isinstance(error, (Interrupted, Superseded)):
+                    raise interrupted from error
                 raise
             if step.commits:
                 self._interruption.disarm()

@@ -188,3 +188,20 @@ def test_an_interruption_that_was_swallowed_is_raised_by_the_next_question(tmp_p
             bench.interruption.check()
         bench.interruption.disarm()
         bench.interruption.check()
+
+
+def test_an_interruption_that_a_library_wrapped_in_an_error_of_its_own_is_still_one(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+
+    class Wrapping(Toy):
+        def run(self) -> str | Skip:
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(1)
+            except Exception as error:
+                raise EngineError(f"could not connect: {error}") from error
+            return "ran"
+
+    with bench.interruption.handling(), pytest.raises(Interrupted):
+        bench.runner.run([Toy(bench, "one"), Wrapping(bench, "two")])
+    assert bench.done[-1] == "undo one"
