@@ -250,6 +250,8 @@ def _record(hands: Hands, row: DeploymentRow, target: ReleaseRow, reason: str) -
         for instance in hands.engine.instances(hands.scope):
             if instance.release == target.name and instance.slot == row.slot and instance.state is State.RUNNING:
                 hands.engine.keep(instance.id, True)
+            elif instance.slot == row.slot and instance.state is State.EXITED:
+                hands.engine.remove(instance.id)  # a cold start stopped it here; the standby is in the other slot
     except EngineError as error:
         hands.report(Said(f"{target.name} will not be back after a reboot: {error.message}", "warning"))
 
