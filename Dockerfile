@@ -17,7 +17,7 @@ RUN python3 -m venv /opt/venv \
 FROM ${BASE_IMAGE} AS weights
 WORKDIR /app/translator
 COPY translator/models models
-RUN find models -mindepth 1 -maxdepth 1 ! -name SERVE ! -name "$(cat models/SERVE)" -exec rm -rf {} +
+RUN find models -mindepth 1 -maxdepth 1 ! -name SERVE ! -name '*.md' ! -name "$(cat models/SERVE)" -exec rm -rf {} +
 
 FROM ${BASE_IMAGE}
 COPY --from=dependencies /opt/venv /opt/venv

@@ -28,6 +28,7 @@ def card(version: str, facts: dict[str, Any], scores: list[Score], beams: int, d
         "passes": facts["passes"],
         "minutes": round(facts["seconds"] / 60),
         "schedule": settings["minutes"].removesuffix(".0"),
+        "arithmetic": "bfloat16" if settings["bf16"] == "True" else "32-bit",
         "tokens": f"{int(settings['tokens']):,}",
         "pieces": f"{int(settings['pieces']):,}",
     }
