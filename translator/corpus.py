@@ -5,6 +5,7 @@ Nothing here knows a model; `train.py` does. Files are `zh<TAB>en`, one pair a l
 
 from __future__ import annotations
 
+import io
 import random
 import re
 from collections.abc import Iterator
@@ -60,8 +61,8 @@ def read_training(folder: Path) -> dict[str, list[Pair]]:
     return found
 
 
-def train_pieces(training: dict[str, list[Pair]], prefix: Path, size: int) -> Path:
-    """Train one sentencepiece model for both languages and return its path. Ids: 0 `</s>`, 1 `<unk>`."""
+def train_pieces(training: dict[str, list[Pair]], path: Path, size: int) -> Path:
+    """Train one sentencepiece model for both languages into `path` and return it. Ids: 0 `</s>`, 1 `<unk>`."""
 
     def sentences() -> Iterator[str]:
         for name, pairs in training.items():
@@ -69,9 +70,10 @@ def train_pieces(training: dict[str, list[Pair]], prefix: Path, size: int) -> Pa
                 yield pair.source
                 yield pair.target
 
+    made = io.BytesIO()  # written by hand: the trainer would store the file's own path in it
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=sentences(),
-        model_prefix=str(prefix),
+        model_writer=made,
         vocab_size=size,
         character_coverage=0.9997,
         model_type="unigram",
@@ -85,7 +87,8 @@ def train_pieces(training: dict[str, list[Pair]], prefix: Path, size: int) -> Pa
         split_digits=True,
         minloglevel=2,
     )
-    return prefix.with_suffix(".model")
+    path.write_bytes(made.getvalue())
+    return path
 
 
 def encode(

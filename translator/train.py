@@ -162,7 +162,7 @@ def train(args: argparse.Namespace) -> None:
     training = read_training(args.data / "train")
     spm = args.out / "pieces.model"
     if not spm.exists():
-        train_pieces(training, spm.with_suffix(""), args.pieces)
+        train_pieces(training, spm, args.pieces)
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(spm))
     encoded = encode(pieces, training, args.max_pieces)
     target = sum(len(pair.target) for pair in encoded)
