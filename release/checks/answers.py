@@ -81,16 +81,16 @@ def _kind(value: object) -> str:
 
 
 def fetch(
-    target: Target, section: Quality, cases: CaseSet, subject: Subject, label: str, *, keep: bool = False
+    target: Target, section: Quality, cases: CaseSet, subject: Subject, label: str, *, reuse: bool = False
 ) -> Answers:
-    """The answers of `target`. `keep`: taken from what an earlier run kept where possible, and kept for the next one.
+    """The answers of `target`, kept for the next run: today's candidate is what tomorrow's is compared with.
 
-    A candidate's answers are never kept: what is judged has to be what runs now. `label` goes before the count in
-    progress lines. Raises UsageError for a bad expression.
+    `reuse`: taken from what an earlier run kept, where possible. Never for a candidate: what is judged has to be what
+    runs now. `label` goes before the count in progress lines. Raises UsageError for a bad expression.
     """
     extractor = Extractor(section.answer)
-    place = _place(target, section, cases, subject.answers) if keep else None
-    if place is not None and (kept := _load(place, len(cases.cases))) is not None:
+    place = _place(target, section, cases, subject.answers)
+    if reuse and place is not None and (kept := _load(place, len(cases.cases))) is not None:
         subject.progress(f"{label}: {len(kept)} answers kept from before")
         return Answers(kept, kept=True)
     answers = _ask(target, section, [case.source for case in cases.cases], subject, label, extractor)

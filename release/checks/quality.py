@@ -141,7 +141,7 @@ class QualityCheck:
 
         if target is None:
             return None
-        answers = fetching.fetch(target, self._section, cases, subject, f"quality {role}", keep=True)
+        answers = fetching.fetch(target, self._section, cases, subject, f"quality {role}", reuse=True)
         missing = len(answers.missing)
         judgement.evidence[role] = {"release": target.release, "unanswered": missing, "kept": answers.kept}
         if missing > comparison.MOST_MISSING * len(cases.cases):

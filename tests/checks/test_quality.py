@@ -222,7 +222,7 @@ def test_a_pinned_anchor_that_does_not_run_is_no_data_unless_it_is_live_itself(s
     assert QualityCheck(section(anchor="v1.0.0-aaaaaaa")).run(made).outcome is Outcome.PASS
 
 
-def test_answers_of_live_are_kept_until_anything_changes_and_the_candidates_never(
+def test_answers_of_live_are_kept_until_anything_changes_and_a_candidate_is_always_asked(
     serve, subject, cases, tmp_path
 ) -> None:
     rows = benchmark(30)
@@ -231,7 +231,7 @@ def test_answers_of_live_are_kept_until_anything_changes_and_the_candidates_neve
     keep = tmp_path / "answers"
     made = subject(candidate.url, live.url, answers=keep, live_image_id="sha256:live", image_id="sha256:new")
     first = QualityCheck(section()).run(made)
-    assert len(live.requests) == 30 and len(list(keep.iterdir())) == 1
+    assert len(live.requests) == 30 and len(list(keep.iterdir())) == 2
     second = QualityCheck(section()).run(made)
     assert len(live.requests) == 30 and len(candidate.requests) == 60
     assert second.evidence["live"]["kept"] and not first.evidence["live"]["kept"]
@@ -241,6 +241,18 @@ def test_answers_of_live_are_kept_until_anything_changes_and_the_candidates_neve
     cases(rows[:29])
     QualityCheck(section()).run(made)
     assert len(live.requests) == 89
+
+
+def test_the_answers_of_a_candidate_serve_once_it_is_live(serve, subject, cases, tmp_path) -> None:
+    rows = benchmark(30)
+    cases(rows)
+    first, second = serve(system(corrupted(rows, 0.3))), serve(system(corrupted(rows, 0.3)))
+    QualityCheck(section()).run(subject(first.url, None, answers=tmp_path / "answers", image_id="sha256:one"))
+    made = subject(
+        second.url, first.url, answers=tmp_path / "answers", image_id="sha256:two", live_image_id="sha256:one"
+    )
+    assert QualityCheck(section()).run(made).evidence["live"]["kept"]
+    assert len(first.requests) == 30
 
 
 def test_answers_with_a_hole_and_files_that_are_damaged_are_not_taken(serve, subject, cases, tmp_path) -> None:
@@ -253,7 +265,7 @@ def test_answers_with_a_hole_and_files_that_are_damaged_are_not_taken(serve, sub
     assert not (tmp_path / "answers").exists()
     live.answer = system(answers)
     QualityCheck(section()).run(made)
-    (kept,) = (tmp_path / "answers").iterdir()
+    (kept,) = (tmp_path / "answers").iterdir()  # the candidate has no image here, so nothing could tell its own apart
     kept.write_text('{"answers": ["only one"]}')
     before = len(live.requests)
     assert QualityCheck(section()).run(made).outcome is Outcome.PASS
