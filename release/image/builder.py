@@ -38,7 +38,9 @@ class Builder:
         scope = request.labels[naming.LABEL_SCOPE]
         before = self._layers.heads(scope)
         try:
-            return self._run(request, reference, log, progress)
+            built = self._run(request, reference, log, progress)
+            self._layers.keep_stages(scope, log.layers)
+            return built
         except BaseException as error:
             self._discard(log, scope, before)
             if isinstance(error, EngineError):

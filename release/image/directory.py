@@ -92,6 +92,9 @@ class DirectoryImages:
         """Half-made images that no build holds any more."""
         return [path.name for path in self._root.glob(f"{_BUILDING}*") if path.is_dir() and not _held(path)]
 
+    def forget_cache(self, scope: str) -> None:
+        """Nothing is kept here that the images themselves do not share."""
+
     def discard(self, leftover: str) -> None:
         if leftover.startswith(_BUILDING) and "/" not in leftover:
             shutil.rmtree(self._root / leftover, ignore_errors=True)

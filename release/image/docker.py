@@ -59,6 +59,9 @@ class DockerImages:
         else:
             self._layers.remove_container(leftover)
 
+    def forget_cache(self, scope: str) -> None:
+        self._layers.forget_stages(scope)
+
     def tag(self, image_id: str, repository: str, release: str) -> None:
         with self._errors(f"tag image {image_id[7:19]} as {repository}:{release}"):
             self._daemon.api.tag(image_id, repository, release)

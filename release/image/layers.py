@@ -11,6 +11,7 @@ from release.daemon import Daemon, labels_filter, status
 from release.errors import EngineError
 from release.image import labels
 
+CACHE = "release-cache"  # repository of the stages that are kept for the next build
 _DISPOSABLE = (labels.ROLE_LAYER, labels.ROLE_IMAGE)  # where untagged: nobody can start it by name any more
 
 
@@ -26,6 +27,32 @@ class Layers:
         with self._daemon.errors("list images"):
             rows = self._daemon.api.images(filters=labels_filter(wanted, dangling=True))
         return [row["Id"] for row in rows if row["Labels"].get(naming.LABEL_ROLE) in _DISPOSABLE]
+
+    def keep_stages(self, scope: str, layers: Collection[str]) -> None:
+        """Keeps the stages of the last build by a tag, so that the next one does not install the same packages again.
+
+        `layers` are the short ids that the build told of. Stages of earlier builds that it did not use go; what
+        they alone stood on is a leftover from then on.
+        """
+        kept = f"{CACHE}/{scope}"
+        used = tuple(f"sha256:{layer}" for layer in layers)
+        for reference, image in self._stages(scope):
+            if not image.startswith(used):
+                self.remove(reference)
+        for head in self.heads(scope):
+            if used and head.startswith(used):
+                with self._daemon.errors("keep a build stage"):
+                    self._daemon.api.tag(head, kept, head[7:19])
+
+    def forget_stages(self, scope: str) -> None:
+        for reference, _ in self._stages(scope):
+            self.remove(reference)
+
+    def _stages(self, scope: str) -> list[tuple[str, str]]:
+        """Tag and id of every stage that is kept for this scope."""
+        with self._daemon.errors("list images"):
+            rows = self._daemon.api.images(name=f"{CACHE}/{scope}")
+        return [(tag, row["Id"]) for row in rows for tag in row.get("RepoTags") or ()]
 
     def containers(self, scope: str) -> list[str]:
         """Build containers of this scope that do not run; none of them runs a release."""

@@ -64,6 +64,9 @@ class ImageStore(Protocol):
     def leftovers(self, scope: str) -> list[str]:
         """Ids of untagged build leftovers (layers, stages, lost build containers) that carry this scope's labels."""
 
+    def forget_cache(self, scope: str) -> None:
+        """What is kept to make the next build faster becomes a leftover."""
+
     def discard(self, leftover: str) -> None:
         """Removes one of `leftovers` and what only it stood on; one that is gone, or stood upon by now, is fine."""
 

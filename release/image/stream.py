@@ -11,6 +11,7 @@ from typing import Any
 
 _STEP = re.compile(r"^Step \d+/\d+ : ")
 _CONTAINER = re.compile(r"^ ---> Running in ([0-9a-f]{12,64})$")
+_LAYER = re.compile(r"^ ---> ([0-9a-f]{12,64})$")
 _KEPT = 60  # lines of output that an error report carries
 
 
@@ -22,6 +23,7 @@ class BuildStream:
         self.error: str | None = None
         self.step = ""
         self.containers: list[str] = []
+        self.layers: list[str] = []  # short ids of every layer on the way, made or found in the cache
         self.tail: list[str] = []
 
     def feed(self, event: Mapping[str, Any]) -> list[str]:
@@ -45,6 +47,8 @@ class BuildStream:
             self.step = line
         elif match := _CONTAINER.match(line):
             self.containers.append(match[1])
+        elif match := _LAYER.match(line):
+            self.layers.append(match[1])
         self.tail = [*self.tail, line][-_KEPT:]
         return line
 

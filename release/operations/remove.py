@@ -25,6 +25,7 @@ def remove(hands: Hands) -> Result:
             hands.images.remove(image)
         except EngineError as error:
             hands.report(Said(f"{image.reference} stays: {error.message}", "warning"))
+    hands.images.forget_cache(scope)
     for leftover in hands.images.leftovers(scope):
         hands.images.discard(leftover)
     hands.ledger.close()

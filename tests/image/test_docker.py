@@ -139,13 +139,39 @@ def test_what_a_killed_build_leaves_is_known_by_its_labels_and_goes(
     assert everything(scope) == (set(), set())
 
 
-def test_build_stages_are_leftovers_of_ours(store: DockerImages, request_for: RequestFor, scope: str) -> None:
-    lines = ("RUN echo stage > /stage", "FROM scratch", "COPY --from=0 /stage /stage")
-    image = store.build(request_for(*lines), lambda _: None)
-    assert store.leftovers(scope)
+def staged(what: str) -> tuple[str, ...]:
+    return (f"RUN echo {what} > /stage", "FROM scratch", "COPY --from=0 /stage /stage", "COPY data /data")
+
+
+def test_the_stages_of_the_last_build_are_kept_for_the_next_one(
+    store: DockerImages, request_for: RequestFor, scope: str
+) -> None:
+    store.build(request_for(*staged("one")), lambda _: None)
+    assert store.leftovers(scope) == []
+    lines: list[str] = []
+    store.build(request_for(*staged("one"), tag="v1.1.0"), lines.append)
+    assert lines[lines.index(next(line for line in lines if "RUN echo one" in line)) + 1] == " ---> Using cache"
+
+
+def kept(scope: str) -> list[str]:
+    return [tag for row in docker.APIClient().images(name=f"release-cache/{scope}") for tag in row["RepoTags"]]
+
+
+def test_stages_that_the_last_build_did_not_use_go_and_all_go_once_forgotten(
+    store: DockerImages, request_for: RequestFor, scope: str
+) -> None:
+    first = store.build(request_for(*staged("one")), lambda _: None)
+    before = kept(scope)
+    second = store.build(request_for(*staged("two"), tag="v1.1.0"), lambda _: None)
+    assert len(before) == len(kept(scope)) == 1 and before != kept(scope)
+    store.forget_cache(scope)
     for leftover in store.leftovers(scope):
         store.discard(leftover)
-    assert store.leftovers(scope) == [] and store.get(image.id) is not None
+    assert kept(scope) == store.leftovers(scope) == []
+    for image in (first, second):
+        assert store.get(image.id) is not None
+        store.remove(image)
+    assert everything(scope) == (set(), set())
 
 
 def test_removing_an_image_takes_its_layers_and_spares_others(store: DockerImages, build: Build, scope: str) -> None:

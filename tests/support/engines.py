@@ -13,6 +13,7 @@ def clear(scope: str) -> None:
         engine.remove(instance.id)
     for image in images.all(scope):
         images.remove(image)
+    images.forget_cache(scope)
     while left := images.leftovers(scope):
         for leftover in left:
             images.discard(leftover)
