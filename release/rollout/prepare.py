@@ -13,6 +13,7 @@ from release.engine.base import EngineInfo, Instance, State
 from release.errors import EngineError, Interrupted, LedgerError, ProxyError, Refused, Unusable
 from release.image.store import Image
 from release.ledger.records import Kind, ReleaseRow
+from release.observe.readiness import probe
 from release.pipeline.events import Excerpt, Said, StepProgress
 from release.pipeline.step import Skip
 from release.proxy.durable import write_file
@@ -302,8 +303,19 @@ class Start:
                 continue
             instance = engine.resume(instance_id)
             engine.keep(instance_id, True)
-            back.append(f"standby {instance.release} started again")
+            ready = self._await_ready()
+            back.append(f"standby {instance.release} started again{'' if ready else ', not ready yet'}")
         return ", ".join(back)
+
+    def _await_ready(self) -> bool:
+        """A rollback right after this one's end should find the standby warm. Who was interrupted is in a hurry."""
+        hands = self._deployment.hands
+        health = hands.manifest.checks.health
+        url = f"http://127.0.0.1:{self._deployment.port}{health.path}"
+        end = time.monotonic() + health.timeout
+        while not (ready := probe(url, 1.0).ready) and time.monotonic() < end and hands.interruption.signal is None:
+            time.sleep(0.1)
+        return ready
 
 
 def drain(deployment: Deployment) -> None:
