@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from release.proxy.traffic import FlagSwitch
 CONFIRM = 5.0  # seconds within which a new configuration has to answer
 
 
-class Installation:
+class Installation(ABC):
     """One scope's nginx. `conf` is the file that this toolkit writes."""
 
     log_limit = logs.LIMIT
@@ -48,9 +49,9 @@ class Installation:
         if full and self._reopen_logs():
             logs.await_reopened(full)
 
+    @abstractmethod
     def _reopen_logs(self) -> bool:
         """Tells nginx to; False where it does not run."""
-        raise NotImplementedError
 
     def _text(self) -> str | None:
         return self.conf.read_text(encoding="utf-8") if self.conf.exists() else None

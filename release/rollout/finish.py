@@ -9,7 +9,6 @@ from release.engine.base import Instance
 from release.errors import ReleaseError
 from release.ledger.records import DeploymentState, Standing
 from release.ledger.store import utc_now
-from release.naming import Slot
 from release.pipeline.events import Said
 from release.pipeline.step import Skip
 from release.rollout.deployment import Deployment
@@ -111,7 +110,3 @@ class Retire:
 
     def undo(self) -> str | None:
         return None
-
-
-def standby(deployment: Deployment) -> Slot:
-    return deployment.slot.other

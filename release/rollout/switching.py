@@ -8,7 +8,6 @@ from release.errors import LedgerError, ProxyError, Refused, RegistryError
 from release.image.store import Image
 from release.ledger.records import SwitchRow
 from release.ledger.store import utc_now
-from release.naming import Slot
 from release.observe.readiness import probe
 from release.pipeline.events import Said, StepProgress
 from release.pipeline.step import Skip
@@ -156,8 +155,4 @@ def record_switch(deployment: Deployment, switched: Switched, release: str, reas
         hands.report(Said(f"traffic moved, and the ledger could not record it: {error.message}", "warning"))
 
 
-def previous_slot(deployment: Deployment) -> Slot | None:
-    return None if deployment.row.previous_slot is None else Slot(deployment.row.previous_slot)
-
-
-__all__ = ["ProxyError", "Push", "Switch", "previous_slot", "put_back", "record_switch"]
+__all__ = ["ProxyError", "Push", "Switch", "put_back", "record_switch"]
