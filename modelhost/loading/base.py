@@ -1,0 +1,42 @@
+"""The protocol of a loader, which a service writes for its own kind of model, and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from modelhost.registry.base import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where and how a version runs: device (`cpu`, `cuda:0`), threads of one call, requests in one batch."""
+
+    device: str = "cpu"
+    threads: int = 1
+    batch_size: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A version in memory. `bytes`: what it holds there, mapped files included; `close` frees it, at most once."""
+
+    entry: Entry
+    model: Any
+    bytes: int
+    placement: Placement = field(default_factory=Placement)
+    close: Callable[[], None] = lambda: None
+
+
+class Loader(Protocol):
+    """Loads one kind of version. Runs beside live traffic: it must not touch what is loaded already."""
+
+    def estimate(self, entry: Entry, placement: Placement) -> int:
+        """Bytes that `load` will need, asked before it is called."""
+
+    def load(self, entry: Entry, placement: Placement) -> Loaded:
+        """Read the files of the entry into memory; any exception is a failed load."""
+
+    def warm_up(self, loaded: Loaded) -> None:
+        """Use it as a request would, until it is fast; any exception is a failed load."""

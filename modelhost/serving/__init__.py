@@ -1,0 +1,1 @@
+"""What serves: a set of loaded versions, one reference, flipped as a whole; leases, swap, rollback, who and why."""
