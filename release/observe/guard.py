@@ -48,7 +48,7 @@ Decision = Hold | Trip | Enough
 
 @dataclass(frozen=True)
 class Budget:
-    """`max_error_rate` is a fraction, `p95` seconds (None: not judged)."""
+    """`max_error_rate` is a fraction; `p95` seconds until an answer begins (None: not judged)."""
 
     max_error_rate: float
     p95: float | None
@@ -205,15 +205,21 @@ class Guard:
             )
         if self._slow.rejected and self.budget.p95 is not None:
             self._trip_on(
-                f"{self._slow.bad} of {self._slow.requests} answers took longer than {self.budget.p95 * 1000:g} ms,"
-                f" more than the {_percent(SLOW_RATE)} that the p95 budget allows"
+                f"{self._slow.bad} of {self._slow.requests} answers took longer than {self.budget.p95 * 1000:g} ms"
+                f" to begin, more than the {_percent(SLOW_RATE)} that the p95 budget allows"
             )
 
     def _add_time(self, sample: Sample, left: bool = False) -> None:
-        """A client that left tells that the answer took at least so long: evidence where that is too long already."""
-        seconds = sample.request_time if sample.upstream_time is None else sample.upstream_time
+        """How long the slot took to begin its answer: what comes after that is a stream's length, or the client's line.
+
+        A client that left before it tells that it took at least so long: evidence where that is too long already.
+        """
+        if sample.status == _SWITCHING_PROTOCOLS:
+            return
+        waited = sample.request_time if sample.upstream_time is None else sample.upstream_time
+        seconds = waited if sample.answer_time is None else sample.answer_time
         slow = self.budget.p95 is not None and seconds > self.budget.p95
-        if sample.status == _SWITCHING_PROTOCOLS or (left and not slow):
+        if left and not slow:
             return
         self._times.append(seconds)
         if slow:

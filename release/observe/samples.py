@@ -21,7 +21,8 @@ class Sample:
     """One request through the proxy. Times in seconds; `time` (Unix) is its end, when nginx wrote the line.
 
     `slot` is `none` or empty where it was sent to none. `upstream_status` is the last answer of a slot, None where none
-    answered.
+    answered. `upstream_time` is until the slot's answer ended, or had to be given up; `answer_time` until its head was
+    there, None where none came (and in logs of a configuration that did not tell it).
     """
 
     time: float
@@ -30,6 +31,7 @@ class Sample:
     request_time: float
     upstream_status: int | None = None
     upstream_time: float | None = None
+    answer_time: float | None = None
     request_id: str = ""
     bucket: str = ""
     method: str = ""
@@ -148,13 +150,14 @@ class AccessLog:
 def parse(line: bytes) -> Sample:
     """One line of the log. Raises ValueError, TypeError or KeyError where it is none.
 
-    After a retry `upstream_status` and `upstream_response_time` are lists (`502, 200`; groups joined by ` : `).
+    After a retry the upstream's status and times are lists (`502, 200`; groups joined by ` : `).
     """
     fields: Any = json.loads(line.decode("utf-8", "replace"))
     if not isinstance(fields, dict):
         raise TypeError("no JSON object")
-    statuses = [int(part) for part in _parts(fields.get("upstream_status"))]
-    times = [float(part) for part in _parts(fields.get("upstream_response_time"))]
+    statuses = [int(part) for part in _parts(fields.get("upstream_status")) if part != "-"]
+    times = [0.0 if part == "-" else float(part) for part in _parts(fields.get("upstream_response_time"))]
+    heads = [None if part == "-" else float(part) for part in _parts(fields.get("upstream_header_time"))]
     return Sample(
         time=float(fields["time"]),
         slot=str(fields.get("slot") or ""),
@@ -162,6 +165,7 @@ def parse(line: bytes) -> Sample:
         request_time=float(fields["request_time"]),
         upstream_status=statuses[-1] if statuses else None,
         upstream_time=sum(times) if times else None,
+        answer_time=sum(times[:-1]) + heads[-1] if heads and heads[-1] is not None else None,
         request_id=str(fields.get("request_id") or ""),
         bucket=str(fields.get("bucket") or ""),
         method=str(fields.get("method") or ""),
@@ -170,5 +174,6 @@ def parse(line: bytes) -> Sample:
 
 
 def _parts(text: Any) -> list[str]:
-    parts = str("" if text is None else text).replace(" : ", ",").split(",")
-    return [part.strip() for part in parts if part.strip() not in ("", "-")]
+    """One part for each try, `-` where nothing came of it; none at all where no slot was asked."""
+    parts = [part.strip() for part in str("" if text is None else text).replace(" : ", ",").split(",")]
+    return [part for part in parts if part] if any(part not in ("", "-") for part in parts) else []

@@ -88,6 +88,9 @@ def test_a_rate_over_the_budget_that_a_few_errors_make_is_neither_bad_nor_good(g
         (replace(OK, time=900.0, request_time=0.5), Counts(elsewhere=1)),
         (replace(OK, upstream_time=0.9), Counts(requests=1, slow=1)),
         (replace(OK, request_time=5.0), Counts(requests=1)),  # a slow client is not a slow slot
+        (replace(OK, upstream_time=60.0, answer_time=0.1), Counts(requests=1)),  # nor is a stream
+        (replace(OK, upstream_time=1.0, answer_time=0.9), Counts(requests=1, slow=1)),
+        (replace(OK, status=499, upstream_time=60.0, answer_time=0.1), Counts(abandoned=1)),
     ],
 )
 def test_each_kind_of_request_counts_as_what_it_is(guard: Guard, sample: Sample, counts: Counts) -> None:

@@ -33,7 +33,8 @@ def free_ports(count: int) -> list[int]:
 
 
 class _Service(BaseHTTPRequestHandler):
-    """Answers with the status that the path ends with; `/slow` waits until the client has left."""
+    """Answers with the status that the path ends with; `/slow` waits until the client has left, `/stream` begins at
+    once and ends half a second later."""
 
     left = threading.Event()
 
@@ -41,9 +42,21 @@ class _Service(BaseHTTPRequestHandler):
         if self.path == "/slow":
             self.left.wait(10)
             return
+        if self.path == "/stream":
+            self._stream()
+            return
         self.send_response(int(self.path[-3:]))
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def _stream(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for _ in range(2):
+            self.wfile.write(b"data: one\n\n")
+            self.wfile.flush()
+            time.sleep(0.25)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -81,9 +94,10 @@ def proxy(tmp_path: Path, green: int) -> Iterator[ManagedNginx]:
 def ask(proxy: ManagedNginx, path: str) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", proxy.manifest.proxy.listen, timeout=10)
     connection.request("GET", path)
-    status = connection.getresponse().status
+    answer = connection.getresponse()
+    answer.read()
     connection.close()
-    return status
+    return answer.status
 
 
 def leave(proxy: ManagedNginx, path: str) -> None:
@@ -133,3 +147,12 @@ def test_a_slot_that_answers_nothing_trips_the_guard(proxy: ManagedNginx) -> Non
     collect(AccessLog(proxy.access_log), guard, Counts(requests=5, errors=5))
     decision = guard.decide()
     assert isinstance(decision, Trip) and "errors" in decision.reason
+
+
+def test_a_stream_counts_by_its_beginning(proxy: ManagedNginx) -> None:
+    since = time.time() - 0.01
+    assert ask(proxy, "/stream") == 200
+    collect(AccessLog(proxy.access_log), Guard(Slot.GREEN, BUDGET, since=since), Counts(requests=1))
+    [sample] = AccessLog(proxy.access_log).follow(since)[0]
+    assert sample.answer_time is not None and sample.upstream_time is not None
+    assert sample.upstream_time >= sample.answer_time + 0.4

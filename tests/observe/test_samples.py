@@ -25,6 +25,7 @@ def line(number: int, **fields: Any) -> bytes:
         "version": "",
         "upstream_addr": "127.0.0.1:8102",
         "upstream_status": "200",
+        "upstream_header_time": "0.100",
         "upstream_response_time": "0.200",
     }
     return json.dumps(known | fields).encode() + b"\n"
@@ -60,6 +61,7 @@ def test_a_line_becomes_a_sample() -> None:
         request_time=0.25,
         upstream_status=200,
         upstream_time=0.2,
+        answer_time=0.1,
         request_id="r1",
         bucket="137",
         method="GET",
@@ -84,6 +86,21 @@ def test_the_last_of_several_upstreams_answers(
 ) -> None:
     sample = parse(line(1, upstream_status=status, upstream_response_time=times))
     assert (sample.upstream_status, sample.upstream_time) == (expected[0], pytest.approx(expected[1]))
+
+
+@pytest.mark.parametrize(
+    ("heads", "times", "expected"),
+    [
+        ("0.050", "60.000", 0.05),  # a stream
+        ("-, 0.050", "0.100, 0.200", 0.15),  # the first try failed; the client waited for it as well
+        ("-", "3.000", None),
+        ("0.050, -", "0.100, 1.000", None),
+        (None, "0.200", None),  # written by an older configuration
+    ],
+)
+def test_an_answer_begins_with_its_head(heads: str | None, times: str, expected: float | None) -> None:
+    sample = parse(line(1, upstream_header_time=heads, upstream_response_time=times))
+    assert sample.answer_time == pytest.approx(expected)
 
 
 def test_each_line_is_read_once(log: AccessLog) -> None:
