@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from release.direct.deadline import Deadline, Hurried
+
 if TYPE_CHECKING:
     import requests
+    from requests.adapters import HTTPAdapter
 
     from release.config.model import Request
 
@@ -55,12 +58,13 @@ class Client:
 
     def __init__(self, url: str) -> None:
         import requests
-        from requests.adapters import HTTPAdapter
 
         self._url = url.rstrip("/")
+        self._deadline = Deadline(0)
         self._session = requests.Session()
         self._session.trust_env = False
-        self._session.mount("http://", HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0))
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, _adapter(self._deadline))
 
     def send(self, request: Request, source: str = "") -> Reply:
         """Sends `request` with every `{source}` replaced."""
@@ -79,22 +83,49 @@ class Client:
 
         url = self._url + (path if path.startswith("/") else f"/{path}")
         begin = time.monotonic()
+        self._deadline.begin(timeout)
         try:
             with self._session.request(
                 method, url, json=body, headers=headers, timeout=timeout, allow_redirects=False, stream=True
             ) as response:
-                content = _read(response, begin + timeout)
+                content = _read(response, self._deadline)
                 seconds = time.monotonic() - begin
                 names = {name.lower(): value for name, value in response.headers.items()}
                 return Reply(response.status_code, seconds, content, names)
-        except (requests.Timeout, TimeoutError):
+        except (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
             return Reply(None, time.monotonic() - begin, error=f"no complete answer within {timeout:g} s")
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             return Reply(None, time.monotonic() - begin, error=_reason(error))
 
 
-def _read(response: requests.Response, deadline: float) -> bytes:
-    """The whole body; TimeoutError past `deadline`, so that a service that trickles bytes does not hold a check."""
+def _adapter(deadline: Deadline) -> HTTPAdapter:
+    """One connection at a time, each read and write of it within `deadline`: one that trickles holds no check."""
+    import urllib3
+    from requests.adapters import HTTPAdapter
+
+    class Plain(urllib3.connection.HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            self.sock = Hurried(self.sock, deadline)
+
+    class Secure(urllib3.connection.HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            self.sock = Hurried(self.sock, deadline)
+
+    class PlainPool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
+    adapter.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+    return adapter
+
+
+def _read(response: requests.Response, deadline: Deadline) -> bytes:
+    """The whole body; TimeoutError past `deadline`, also where every read was in time."""
     parts: list[bytes] = []
     size = 0
     while part := response.raw.read1(65536, decode_content=True):  # what is there; iter_content waits for all 65536
@@ -102,8 +133,7 @@ def _read(response: requests.Response, deadline: float) -> bytes:
         size += len(part)
         if size > _LARGEST_BODY:
             raise ValueError(f"the answer is larger than {_LARGEST_BODY >> 20} MiB")
-        if time.monotonic() > deadline:
-            raise TimeoutError
+        deadline()
     return b"".join(parts)
 
 

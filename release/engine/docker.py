@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from release import naming
 from release.daemon import Daemon, labels_filter, status
-from release.direct import Direct
+from release.direct.daemon import Direct
 from release.engine import host
 from release.engine.base import EngineInfo, Instance, InstanceSpec, State
 from release.errors import EngineError

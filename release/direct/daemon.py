@@ -9,13 +9,13 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import socket
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from release.direct.deadline import Connection
 from release.errors import EngineError
 
-_TIMEOUT = 10.0
+_TIMEOUT = 10.0  # seconds for one call as a whole
 
 
 class Direct:
@@ -54,20 +54,10 @@ class Direct:
             raise EngineError(f"the Docker Engine answered {status} to {path}: {message}", status=status)
         return status, said
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _connection(self) -> Connection:
         if self._parts.scheme == "unix":
-            return _UnixConnection(self._parts.path)
-        return http.client.HTTPConnection(
-            self._parts.hostname or "127.0.0.1", self._parts.port or 2375, timeout=_TIMEOUT
+            return Connection(self._parts.path, _TIMEOUT)
+        host = self._parts.hostname or "127.0.0.1"
+        return Connection(
+            f"[{host}]:{self._parts.port or 2375}" if ":" in host else f"{host}:{self._parts.port or 2375}", _TIMEOUT
         )
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_TIMEOUT)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_TIMEOUT)
-        self.sock.connect(self._path)
