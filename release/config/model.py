@@ -201,7 +201,7 @@ class Observe(Section):
 
     for_: Seconds = Field(1800.0, alias="for", description="how long")
     max_error_rate: Fraction = Field(0.01, description="share of 5xx answers and lost connections that is tolerated")
-    p95: Seconds | None = Field(None, description="95 of 100 requests are answered within this time")
+    p95: Seconds | None = Field(None, description="95 of 100 answers begin within this time")
     min_requests: int = Field(200, ge=1, description="with fewer, requests of the benchmark set are sent as well")
 
 
