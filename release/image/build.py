@@ -74,9 +74,11 @@ def obtain(wanted: Wanted, manifest: Manifest, sources: Sources, progress: Progr
     if here is not None:
         check_commit(here, wanted, "on this host")
         progress(f"image {here.reference} is here already")
+        sources.store.hold(here, manifest.scope, pulled=False)
         return Obtained(here, How.REUSED)
     pulled = None if wanted.snapshot else _pull(wanted, manifest, sources, progress)
     if pulled is not None:
+        sources.store.hold(pulled, manifest.scope, pulled=True)
         return Obtained(pulled, How.PULLED)
     return Obtained(_build(wanted, manifest, sources, progress), How.BUILT)
 

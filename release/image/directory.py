@@ -77,6 +77,9 @@ class DirectoryImages:
             raise BuildFailed(f"{reference} was built and is gone", hint="is something else removing images here?")
         return built
 
+    def hold(self, image: Image, scope: str, *, pulled: bool) -> None:
+        """Every scope has a folder of its own here."""
+
     def remove(self, image: Image) -> None:
         place = self._root / image.id.removeprefix("sha256:")
         for spec in (self._root.parent / "instances").glob("*/spec.json"):

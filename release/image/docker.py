@@ -12,6 +12,7 @@ from release.errors import BuildFailed, EngineError
 from release.image import labels
 from release.image.builder import Builder
 from release.image.layers import Layers
+from release.image.shared import Shared, held
 from release.image.store import BuildRequest, Image, Progress
 from release.naming import ReleaseName
 
@@ -22,6 +23,7 @@ class DockerImages:
     def __init__(self, host: str | None = None) -> None:
         self._daemon = Daemon(host)
         self._layers = Layers(self._daemon)
+        self._shared = Shared(self._daemon)
 
     def find(self, repository: str, release: ReleaseName) -> Image | None:
         return self._inspect(f"{repository}:{release}")
@@ -33,7 +35,11 @@ class DockerImages:
         wanted = {naming.LABEL_SCOPE: scope, naming.LABEL_ROLE: labels.ROLE_IMAGE}
         with self._errors("list images"):
             rows = self._daemon.api.images(filters=labels_filter(wanted))
-        return [_from_list(row) for row in rows]
+        own = [row for row in rows if not held(_tags(row))]
+        return [_from_list(row) for row in (*own, *self._shared.rows(scope))]
+
+    def hold(self, image: Image, scope: str, *, pulled: bool) -> None:
+        self._shared.hold(image, self._tags(image.id), scope, pulled=pulled)
 
     def build(self, request: BuildRequest, progress: Progress) -> Image:
         reference = f"{request.repository}:{request.release}"
@@ -44,10 +50,14 @@ class DockerImages:
 
     def remove(self, image: Image) -> None:
         # By its tag where it has one, so that a second tag that somebody else gave it keeps the image.
-        held = self._inspect(image.reference) if image.reference else None
+        named = self._inspect(image.reference) if image.reference else None
         parent = self._layers.parent(image.id)
-        self._layers.remove(image.reference if held is not None and held.id == image.id else image.id)
-        if self.get(image.id) is None:
+        self._layers.remove(image.reference if named is not None and named.id == image.id else image.id)
+        rest = self.get(image.id)
+        if rest is not None and held([image.reference]) and not held(self._tags(image.id)):
+            self._layers.remove(rest.reference or rest.id)  # nobody holds it any more
+            rest = self.get(image.id)
+        if rest is None:
             self._layers.drop(parent)
 
     def leftovers(self, scope: str) -> list[str]:
@@ -67,17 +77,29 @@ class DockerImages:
             self._daemon.api.tag(image_id, repository, release)
 
     def _inspect(self, reference: str) -> Image | None:
+        found = self._row(reference)
+        return _from_inspect(found, reference) if found else None
+
+    def _tags(self, image_id: str) -> list[str]:
+        return _tags(self._row(image_id))
+
+    def _row(self, reference: str) -> dict[str, Any]:
+        """What the daemon says of an image; empty where it has none of this name."""
         try:
             with self._errors(f"inspect image {reference}"):
                 found: dict[str, Any] = self._daemon.api.inspect_image(reference)  # type: ignore[no-untyped-call]
-            return _from_inspect(found, reference)
+            return found
         except EngineError as error:
             if status(error) == 404:
-                return None
+                return {}
             raise
 
     def _errors(self, doing: str) -> contextlib.AbstractContextManager[None]:
         return self._daemon.errors(doing)
+
+
+def _tags(row: Mapping[str, Any]) -> list[str]:
+    return [tag for tag in row.get("RepoTags") or [] if tag != "<none>:<none>"]
 
 
 def _from_inspect(row: Mapping[str, Any], asked: str) -> Image:
@@ -90,7 +112,8 @@ def _from_list(row: Mapping[str, Any]) -> Image:
 
 
 def _image(row: Mapping[str, Any], found: Mapping[str, str], asked: str) -> Image:
-    tags = [tag for tag in row.get("RepoTags") or [] if tag != "<none>:<none>"]
+    tags = _tags(row)
+    tags = [tag for tag in tags if tag not in held(tags)] or tags
     own = [tag for tag in tags if tag.endswith(f":{found.get(naming.LABEL_RELEASE, '')}")]
     reference = asked if asked in tags else (own or tags or [""])[0]
     repository = reference.rpartition(":")[0]

@@ -53,7 +53,11 @@ class ImageStore(Protocol):
         """The image with this content address, or None."""
 
     def all(self, scope: str) -> list[Image]:
-        """Every image that carries this scope's labels, tagged or not, and no other."""
+        """Every image that carries this scope's labels, tagged or not, or is held for it; and no other."""
+
+    def hold(self, image: Image, scope: str, *, pulled: bool) -> None:
+        """This scope uses an image that may have been made for another one (`image` names one repository for both).
+        From then on `all` lists it, and neither scope's `remove` takes it from the other. `pulled`: just now."""
 
     def build(self, request: BuildRequest, progress: Progress) -> Image:
         """Builds and tags in one go; a failed or interrupted build leaves no tag. Raises BuildFailed."""

@@ -16,6 +16,7 @@ from release.image.docker import DockerImages
 from release.image.registry import DockerRegistry
 from release.image.store import Image, Progress
 from release.source import Source
+from tests.support.engines import clear
 from tests.support.registry import RegistryServer
 from tests.support.services import Repository, tiny_service
 
@@ -117,3 +118,55 @@ def test_a_pushed_image_is_pulled_where_it_is_missing_and_another_commits_is_ref
     with pytest.raises(Refused, match="in the registry"):
         obtain(other, manifest, sources, quiet)
     assert store.find(manifest.repository, want.release) is None
+
+
+def environments(repository: Repository, image: str, scope: str) -> list[Manifest]:
+    """A release of two environments that name one image."""
+    repository.release("v1.0.0", manifest={"service": scope, "image": image})
+    names = ("staging", "production")
+    return [Manifest.model_validate(repository.manifest | {"environment": name}) for name in names]
+
+
+@pytest.fixture
+def shared(scope: str) -> Iterator[str]:
+    yield f"{scope}-shared"
+    for environment in ("staging", "production"):
+        clear(f"{scope}-{environment}")
+
+
+@pytest.mark.docker
+def test_two_environments_with_one_image_do_not_prune_it_from_each_other(
+    repository: Repository, tmp_path: Path, scope: str, shared: str, store: DockerImages
+) -> None:
+    staging, production = environments(repository, shared, scope)
+    want = wanted(repository, "v1.0.0", tmp_path / "tree")
+    built = obtain(want, staging, Sources(store), quiet)
+    assert [image.reference for image in store.all(staging.scope)] == [built.image.reference]
+    reused = obtain(want, production, Sources(store), quiet)
+    assert (reused.how, reused.image) == (How.REUSED, built.image)
+    obtain(want, staging, Sources(store), quiet)
+    for one, other in ((staging, production), (production, staging)):
+        assert [image.id for image in store.all(one.scope)] == [built.image.id]
+        [mine] = store.all(one.scope)
+        store.remove(mine)
+        assert store.all(one.scope) == []
+        assert (store.get(built.image.id) is not None) == bool(store.all(other.scope))
+    assert store.find(shared, want.release) is None
+
+
+@pytest.mark.docker
+def test_an_image_that_another_host_built_for_another_environment_goes_with_the_one_that_pulled_it(
+    repository: Repository, tmp_path: Path, server: RegistryServer, scope: str, shared: str, store: DockerImages
+) -> None:
+    staging, production = environments(repository, f"{server.host}/{shared}", scope)
+    registry = DockerRegistry(Registry(push=True))
+    sources = Sources(store, registry)
+    want = wanted(repository, "v1.0.0", tmp_path / "tree")
+    built = obtain(want, staging, sources, quiet).image
+    registry.push(built, quiet)
+    store.remove(built)
+    pulled = obtain(want, production, sources, quiet)
+    assert pulled.how is How.PULLED and store.all(staging.scope) == []
+    [mine] = store.all(production.scope)
+    store.remove(mine)
+    assert store.get(built.id) is None and store.find(production.repository, want.release) is None
