@@ -1,8 +1,8 @@
 """Images that several scopes use: two environments that name the same `image`, or one built for another host.
 
-An image says in its labels whose it is, and labels cannot be added to it. So each further scope holds it by a tag of its
-own, `release-held/<scope>:<release>`, and so does the scope that it was built for, once it has to share. Whoever lets go
-takes its tag away; the image goes with the last one.
+An image says in its labels whose it is, and labels cannot be added to it. So each further scope holds it by a tag of
+its own, `release-held/<scope>:<release>`, and so does the scope that it was built for, once it has to share. Whoever
+lets go takes its tag away; the image goes with the last one.
 """
 
 from __future__ import annotations

@@ -30,10 +30,10 @@ class FlagFront:
 
     def __init__(self, scope: str, place: Place, state: Path) -> None:
         self.switch: TrafficSwitch = FlagSwitch(state.absolute() / "traffic")
-        self._listeners = listeners(scope, place)
+        self.listeners = listeners(scope, place)
 
     def verify(self, traffic: Traffic, timeout: float = 2.0) -> None:
-        questions.await_traffic(self._listeners, traffic, timeout)
+        questions.await_traffic(self.listeners, traffic, timeout)
 
 
 def listeners(scope: str, place: Place) -> Listeners:

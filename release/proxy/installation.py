@@ -1,4 +1,4 @@
-"""What a managed and an included nginx have in common: paths, listeners, verification, rotation of the logs."""
+"""What every nginx in front of a service has in common: paths, what it is asked, rotation of the logs."""
 
 from __future__ import annotations
 
@@ -10,35 +10,57 @@ from pathlib import Path
 
 from release.config.model import Manifest
 from release.errors import ProxyError
-from release.proxy import logs, ports, questions
+from release.proxy import logs, ports, questions, render
 from release.proxy.address import listen
-from release.proxy.base import Traffic, TrafficSwitch
-from release.proxy.durable import make_directory, write_file
-from release.proxy.front import listeners
-from release.proxy.traffic import FlagSwitch
+from release.proxy.base import ProxyStatus
+from release.proxy.durable import make_directory, sync_directory, write_file
+from release.proxy.front import FlagFront
 
 CONFIRM = 5.0  # seconds within which a new configuration has to answer
 
 
-class Installation(ABC):
+class Installation(FlagFront, ABC):
     """One scope's nginx. `conf` is the file that this toolkit writes."""
 
     log_limit = logs.LIMIT
 
     def __init__(self, manifest: Manifest, state: Path, conf: Path | None = None) -> None:
+        super().__init__(manifest.scope, manifest.proxy, state)
         self.manifest = manifest
         self.state = state.absolute()
         self.directory = self.state / "nginx"
         self.conf = conf or self.directory / "nginx.conf"
         self.access_log = self.directory / "logs" / "access.json"
         self.traffic = self.state / "traffic"
-        self.switch: TrafficSwitch = FlagSwitch(self.traffic)
-        self.listeners = listeners(manifest.scope, manifest.proxy)
         self.public_url = self.listeners.public
         self.admin_url = self.listeners.admin
 
-    def verify(self, traffic: Traffic, timeout: float = 2.0) -> None:
-        questions.await_traffic(self.listeners, traffic, timeout)
+    def status(self) -> ProxyStatus:
+        live = questions.live_config(self.listeners)
+        with self.mapped():
+            current = live is not None and self.conf.exists() and live == self._render().config
+            return ProxyStatus(
+                installed=self.conf.exists(),
+                running=live is not None,
+                current=current,
+                survives_reboot=self._survives_reboot(),
+                problems=tuple(self._problems(live, current)),
+            )
+
+    @abstractmethod
+    def install(self) -> bool:
+        """As the protocol says."""
+
+    @abstractmethod
+    def _render(self) -> render.Rendered:
+        """What the manifest asks for now."""
+
+    @abstractmethod
+    def _survives_reboot(self) -> bool: ...
+
+    @abstractmethod
+    def _problems(self, live: str | None, current: bool) -> Iterator[str]:
+        """Sentences that name the mend; `live` is the hash of the configuration that answers, if any."""
 
     def rotate_logs(self) -> None:
         """Rotates the logs that have reached 64 MB, and keeps five old ones of each."""
@@ -59,6 +81,7 @@ class Installation(ABC):
     def _put(self, text: str | None) -> None:
         if text is None:
             self.conf.unlink(missing_ok=True)
+            sync_directory(self.conf.parent)
         else:
             write_file(self.conf, text)
 

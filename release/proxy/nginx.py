@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -10,7 +11,6 @@ from pathlib import Path
 from release.config.model import Manifest
 from release.errors import ProxyError
 from release.proxy import questions, render, systemd, worker
-from release.proxy.base import ProxyStatus
 from release.proxy.durable import write_file
 from release.proxy.installation import CONFIRM, Installation
 from release.proxy.master import Master, emergencies
@@ -50,18 +50,6 @@ class ManagedNginx(Installation):
             self._start()
         return True
 
-    def status(self) -> ProxyStatus:
-        live = questions.live_config(self.listeners)
-        with self.mapped():
-            current = live is not None and self.conf.exists() and live == self._render().config
-            return ProxyStatus(
-                installed=self.conf.exists(),
-                running=live is not None,
-                current=current,
-                survives_reboot=systemd.installed(self.manifest.scope),
-                problems=tuple(self._problems(live, current)),
-            )
-
     def uninstall(self) -> None:
         """Stops nginx and removes what it ran from; its logs and the flag tree stay."""
         systemd.remove(self.manifest.scope)
@@ -96,14 +84,22 @@ class ManagedNginx(Installation):
     def _replace(self, rendered: render.Rendered) -> None:
         """Puts the configuration in place and makes it live, or leaves everything as it was."""
         before = self._text()
+        ran = self._master.pid() is not None
+        if ran:
+            self._refuse_held(self._fresh_addresses(before or ""))
         self._put(rendered.text)
         try:
-            if self._master.pid() is None:
-                self._start()
+            if ran:
+                self._reload(rendered.config)
             else:
-                self._reload(rendered.config, before or "")
+                self._start()
         except BaseException:
             self._put(before)
+            with contextlib.suppress(ProxyError):
+                if ran:  # it may take the new one yet, or have taken it where this was interrupted
+                    self._master.signal(signal.SIGHUP)
+                else:
+                    self._master.stop()
             raise
 
     def _start(self) -> None:
@@ -116,9 +112,8 @@ class ManagedNginx(Installation):
                 f"nginx started and does not answer on {self.admin_url}", hint=f"see {self.directory}/logs/error.log"
             )
 
-    def _reload(self, config: str, before: str) -> None:
+    def _reload(self, config: str) -> None:
         """HUP, then ask until only the new configuration answers: nginx reports no failed reload otherwise."""
-        self._refuse_held(self._fresh_addresses(before))
         log = self.directory / "logs" / "error.log"
         offset = log.stat().st_size if log.exists() else 0
         self._master.signal(signal.SIGHUP)
@@ -132,6 +127,9 @@ class ManagedNginx(Installation):
             hint=f"the old configuration is back in {self.conf}; see {log}",
         )
 
+    def _survives_reboot(self) -> bool:
+        return systemd.installed(self.manifest.scope)
+
     def _problems(self, live: str | None, current: bool) -> Iterator[str]:
         if not self.conf.exists():
             yield "nginx is not installed: `release proxy install`"
@@ -142,5 +140,5 @@ class ManagedNginx(Installation):
         if os.geteuid() == 0 and worker.choose(self.traffic).uid == 0:
             closed = "; ".join(worker.unreadable_by_worker(self.traffic))
             yield f"nginx's workers run as root, since no lesser account can read the flag tree: {closed}"
-        if not systemd.installed(self.manifest.scope):
+        if not self._survives_reboot():
             yield f"nginx will not be back after a reboot: {systemd.advice(self.manifest.scope)}"

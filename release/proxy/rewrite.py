@@ -134,6 +134,7 @@ class RewriteSwitch:
         second.unlink(missing_ok=True)
         os.link(source, second)
         second.rename(self.path)
+        second.unlink(missing_ok=True)  # rename(2) does nothing where both names are one file already
         sync_directory(self.path.parent)
 
     def _put_back(self, backup: Path) -> None:

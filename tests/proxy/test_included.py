@@ -12,6 +12,7 @@ from benchmarks.load import Load, Shot
 from release import proxy as proxies
 from release.errors import ProxyError
 from release.naming import Slot
+from release.proxy import questions
 from release.proxy.base import Traffic
 from release.proxy.included import IncludedNginx
 from tests.proxy.conftest import SomebodysNginx, fetch, free_port, manifest_of, somebodys_nginx
@@ -100,6 +101,33 @@ def test_a_file_that_nginx_does_not_include_is_an_error_and_taken_away(
     with pytest.raises(ProxyError, match="keeps the old one"):
         IncludedNginx(manifest_of(backends, **section), state).install()
     assert not elsewhere.exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["server { listen 127.0.0.1:1; }\n", "# echo-staging: written by release, and so on\n"]
+)
+def test_a_file_of_somebody_else_is_neither_overwritten_nor_taken_away(included: IncludedNginx, text: str) -> None:
+    included.conf.write_text(text)
+    with pytest.raises(ProxyError, match="wrote it for echo"):
+        included.install()
+    included.uninstall()
+    assert included.conf.read_text() == text
+
+
+def test_an_interrupted_change_is_not_live_afterwards(included: IncludedNginx, monkeypatch: pytest.MonkeyPatch) -> None:
+    included.install()
+    before = questions.live_config(included.listeners)
+    section = included.manifest.proxy.model_copy(update={"max_body": 1 << 20})
+    other = IncludedNginx(included.manifest.model_copy(update={"proxy": section}), included.state)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(questions, "await_config", interrupted)
+        other.install()
+    assert before is not None and questions.await_config(included.listeners, before, 5)
+    assert included.install() is False
+
+
+def interrupted(*_: object) -> bool:
+    raise KeyboardInterrupt
 
 
 def test_a_tree_that_its_workers_could_not_read_is_refused_before_it_is_installed(included: IncludedNginx) -> None:

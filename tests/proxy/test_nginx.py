@@ -87,6 +87,29 @@ def test_a_configuration_that_nginx_refuses_never_replaces_the_good_one(proxy: M
     assert fetch(proxy.public_url).status == 200
 
 
+def interrupted(*_: object, **__: object) -> bool:
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_change_is_not_live_afterwards(proxy: ManagedNginx, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = questions.live_config(proxy.listeners)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(questions, "await_config", interrupted)
+        changed(proxy, max_body=1 << 20).install()
+    assert before is not None and questions.await_config(proxy.listeners, before, 5)
+    assert proxy.install() is False
+
+
+def test_an_interrupted_first_installation_leaves_no_nginx(
+    backends: dict[str, int], state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = ManagedNginx(manifest_of(backends), state)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(questions, "await_config", interrupted)
+        proxy.install()
+    assert processes(proxy.directory) == [] and not proxy.conf.exists()
+
+
 def test_a_port_conflict_at_the_start_names_the_holder_and_leaves_nothing(
     backends: dict[str, int], state: Path, squatter: Callable[[int], None]
 ) -> None:

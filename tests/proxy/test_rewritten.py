@@ -63,3 +63,22 @@ def test_uninstalling_leaves_an_nginx_that_still_starts(rewritten: RewrittenNgin
     somebodys.run("-t")
     assert fetch(somebodys.url).json["answer"] == "green"
     assert not list(rewritten.conf.parent.glob(".*"))
+
+
+def test_setting_what_is_set_already_leaves_nothing_beside_the_file(rewritten: RewrittenNginx) -> None:
+    rewritten.conf.unlink()
+    rewritten.install()
+    for _ in range(2):
+        rewritten.switch.set(GREEN)
+    assert [path.name for path in rewritten.conf.parent.glob(".*")] == [".echo.conf.d.1000"]
+
+
+def test_the_file_of_another_service_is_not_overwritten(rewritten: RewrittenNginx, state: Path) -> None:
+    rewritten.conf.unlink()
+    rewritten.install()
+    before = rewritten.conf.read_text()
+    proxy = rewritten.manifest.proxy.model_copy(update={"admin": 1})
+    other = rewritten.manifest.model_copy(update={"service": "other", "proxy": proxy})
+    with pytest.raises(ProxyError, match="wrote it for other"):
+        RewrittenNginx(other, state).install()
+    assert rewritten.conf.read_text() == before
