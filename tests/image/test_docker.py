@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import docker
 import pytest
 
 from release import naming
+from release.daemon import Daemon
 from release.errors import BuildFailed
 from release.image.docker import DockerImages
 from release.image.store import BuildRequest, Image
@@ -26,7 +26,7 @@ RequestFor = Callable[..., BuildRequest]
 
 def everything(scope: str) -> tuple[set[str], set[str]]:
     """Images (layers and stages too) and containers that carry the scope, whatever the store lists."""
-    client = docker.APIClient()
+    client = Daemon().api
     wanted = {"label": f"{naming.LABEL_SCOPE}={scope}"}
     images = {row["Id"] for row in client.images(filters=wanted, all=True)}
     return images, {row["Id"] for row in client.containers(filters=wanted, all=True)}
@@ -154,7 +154,7 @@ def test_the_stages_of_the_last_build_are_kept_for_the_next_one(
 
 
 def kept(scope: str) -> list[str]:
-    return [tag for row in docker.APIClient().images(name=f"release-cache/{scope}") for tag in row["RepoTags"]]
+    return [tag for row in Daemon().api.images(name=f"release-cache/{scope}") for tag in row["RepoTags"]]
 
 
 def test_stages_that_the_last_build_did_not_use_go_and_all_go_once_forgotten(
@@ -189,4 +189,4 @@ def test_a_second_tag_that_somebody_gave_keeps_the_image(store: DockerImages, bu
     store.tag(image.id, f"{scope}-theirs", "mine")
     store.remove(image)
     assert store.get(f"{scope}-theirs:mine") is not None
-    docker.APIClient().remove_image(f"{scope}-theirs:mine")
+    Daemon().api.remove_image(f"{scope}-theirs:mine")
