@@ -16,6 +16,13 @@ from torch.nn import functional
 
 Weights = dict[str, torch.Tensor]
 ACTIVATIONS = {"swish": functional.silu, "silu": functional.silu, "relu": functional.relu, "gelu": functional.gelu}
+# Switches of the BART family that change what a network computes, with the one value that is computed here.
+FIXED = {
+    "normalize_before": False,
+    "normalize_embedding": False,
+    "add_final_layer_norm": False,
+    "extra_pos_embeddings": 0,
+}
 
 
 @dataclass
@@ -75,37 +82,86 @@ class Marian:
     """The network. All methods are for inference and expect `torch.inference_mode`."""
 
     def __init__(self, config: dict[str, Any], weights: Weights) -> None:
-        """Raises KeyError or ValueError when config and weights are not those of a Marian model."""
-        if config.get("model_type", "marian") != "marian" or config.get("normalize_before"):
-            raise ValueError("this is not a Marian model in the published form")
+        """Raises KeyError or ValueError when config and weights are not those of a Marian model that is computed here.
+
+        What is not understood is refused: a tensor that nobody reads is a part of the network that would be missing.
+        """
+        if config.get("model_type", "marian") != "marian":
+            raise ValueError(f"config.json says model_type {config['model_type']!r}; only marian is computed here")
+        for name, only in FIXED.items():
+            if config.get(name, only) != only:
+                raise ValueError(f"config.json says {name} {config[name]!r}; only {only!r} is computed here")
         self.width = int(config["d_model"])
         self.longest = int(config["max_position_embeddings"])
         self.pad = int(config["pad_token_id"])
         self.eos = int(config["eos_token_id"])
         self.start = int(config.get("decoder_start_token_id", self.pad))
         self._scale = math.sqrt(self.width) if config.get("scale_embedding") else 1.0
+        if config["activation_function"] not in ACTIVATIONS:
+            known = ", ".join(ACTIVATIONS)
+            raise ValueError(f"activation_function {config['activation_function']!r} is none of {known}")
         activation = ACTIVATIONS[config["activation_function"]]
+        left = dict(weights)
 
-        def layers(side: str) -> list[Layer]:
+        def layers(side: str, attentions: tuple[str, ...]) -> list[Layer]:
             found = []
             for index in range(int(config[f"{side}_layers"])):
                 prefix = f"model.{side}.layers.{index}."
-                own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+                own = {name: left.pop(prefix + name) for name in parts(attentions)}
                 found.append(Layer(own, int(config[f"{side}_attention_heads"]), activation))
             return found
 
-        self._encoder, self._decoder = layers("encoder"), layers("decoder")
-        shared = weights.get("model.shared.weight")
-        self._source_table = weights["model.encoder.embed_tokens.weight"] if shared is None else shared
-        self._target_table = weights["model.decoder.embed_tokens.weight"] if shared is None else shared
-        tied = config.get("tie_word_embeddings", True) or "lm_head.weight" not in weights
-        self._output = self._target_table if tied else weights["lm_head.weight"]
-        self._bias = weights.get("final_logits_bias", torch.zeros(1, self._output.shape[0]))[0]
-        self._positions = positions(self.longest, self.width)
+        self._encoder = layers("encoder", ("self_attn",))
+        self._decoder = layers("decoder", ("self_attn", "encoder_attn"))
+        self._tables(config, left)
+        self._source_positions = self._positions("encoder", left)
+        self._target_positions = self._positions("decoder", left)
+        if left:
+            raise ValueError(f"weights that no part of a Marian network reads: {', '.join(sorted(left)[:5])}")
+
+    def _tables(self, config: dict[str, Any], left: Weights) -> None:
+        """Embeddings and output projection, in one table, two or three as the config says; takes them out of `left`.
+
+        A file may hold a shared table under any of its names, or under several.
+        """
+        names = ("model.shared", "model.encoder.embed_tokens", "model.decoder.embed_tokens", "lm_head")
+        shared, source, target, output = (left.pop(f"{name}.weight", None) for name in names)
+        tied = config.get("tie_word_embeddings", True)
+        if config.get("share_encoder_decoder_embeddings", True):
+            if not tied:
+                raise ValueError("share_encoder_decoder_embeddings without tie_word_embeddings is not computed here")
+            source = target = output = one_table(shared, source, target, output)
+        elif tied:
+            target = output = one_table(target, output)
+        if source is None or target is None or output is None:
+            raise ValueError("the weights hold no embeddings for the source, the target or the output")
+        if len(target) != len(output):
+            raise ValueError(f"{len(target)} pieces can be read by the decoder and {len(output)} written")
+        self._source_table, self._target_table, self._output = source, target, output
+        bias = left.pop("final_logits_bias", None)
+        self._bias = torch.zeros(len(output)) if bias is None else bias.reshape(-1)
+        if self._bias.shape != output.shape[:1]:
+            raise ValueError(f"final_logits_bias has {len(self._bias)} entries for {len(output)} pieces")
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many pieces the source table and the output have."""
+        return len(self._source_table), len(self._output)
+
+    def _positions(self, side: str, left: Weights) -> torch.Tensor:
+        """The side's positions: those of the weights where they are stored, else sines and cosines."""
+        stored = left.pop(f"model.{side}.embed_positions.weight", None)
+        if stored is None:
+            return positions(self.longest, self.width)
+        if stored.shape != (self.longest, self.width):
+            raise ValueError(f"{side} positions are {tuple(stored.shape)}, not {(self.longest, self.width)}")
+        return stored
 
     def encode(self, source: torch.Tensor, mask: torch.Tensor) -> Memory:
         """Read source ids (batch, pieces); `mask` is true where there is a piece, false where there is padding."""
-        hidden = functional.embedding(source, self._source_table) * self._scale + self._positions[: source.shape[1]]
+        hidden = (
+            functional.embedding(source, self._source_table) * self._scale + self._source_positions[: source.shape[1]]
+        )
         seen = mask[:, None, None, :]
         for layer in self._encoder:
             keys, values = layer.split("self_attn.k_proj", hidden), layer.split("self_attn.v_proj", hidden)
@@ -119,7 +175,8 @@ class Marian:
     def step(self, pieces: torch.Tensor, memory: Memory) -> torch.Tensor:
         """Append one piece id to each sentence (batch,) and return the scores of the next, (batch, vocabulary)."""
         hidden = (
-            functional.embedding(pieces[:, None], self._target_table) * self._scale + self._positions[memory.length]
+            functional.embedding(pieces[:, None], self._target_table) * self._scale
+            + self._target_positions[memory.length]
         )
         for index, layer in enumerate(self._decoder):
             keys, values = layer.split("self_attn.k_proj", hidden), layer.split("self_attn.v_proj", hidden)
@@ -133,6 +190,21 @@ class Marian:
             hidden = layer.feed(layer.attend("encoder_attn", hidden, *memory.source[index], memory.mask))
         memory.length += 1
         return functional.linear(hidden[:, 0], self._output, self._bias)
+
+
+def one_table(*stored: torch.Tensor | None) -> torch.Tensor | None:
+    """The one table that the config says these are; raises ValueError where the file holds different ones."""
+    there = [table for table in stored if table is not None]
+    if any(not torch.equal(there[0], table) for table in there[1:]):
+        raise ValueError("config.json says that embeddings are shared, and the weights hold different ones")
+    return there[0] if there else None
+
+
+def parts(attentions: tuple[str, ...]) -> list[str]:
+    """The names of a layer's tensors, given those of its attentions."""
+    norms = [*(f"{name}_layer_norm" for name in attentions), "final_layer_norm"]
+    linears = [f"{name}.{part}_proj" for name in attentions for part in ("q", "k", "v", "out")]
+    return [f"{name}.{kind}" for name in [*norms, *linears, "fc1", "fc2"] for kind in ("weight", "bias")]
 
 
 def positions(longest: int, width: int) -> torch.Tensor:

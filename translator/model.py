@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from translator.errors import StartError
+from translator.generation import Search
 from translator.text import clean
 
 if TYPE_CHECKING:
@@ -33,20 +34,6 @@ class Translated:
     lines: list[str]
     source_tokens: int
     target_tokens: int
-
-
-@dataclass(frozen=True)
-class Search:
-    """How a model looks for a translation."""
-
-    beams: int = 1
-    repeat: int = 0  # runs of so many pieces may not occur twice in a sentence; 0: they may
-
-    @classmethod
-    def read(cls, file: Path, beams: int) -> Search:
-        """As the directory's generation_config.json says, where there is one; `beams` other than 0 goes before it."""
-        said = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        return cls(beams or int(said.get("num_beams", 1)), int(said.get("no_repeat_ngram_size", 0)))
 
 
 def weights_file(folder: Path, allow_pickle: bool = False) -> Path:
@@ -93,7 +80,8 @@ class Translator:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             net = Marian(config, {name: tensor.float() for name, tensor in read_weights(file).items()})
             pieces = Pieces(folder, net.eos, net.pad)
-            search = Search.read(folder / "generation_config.json", beams)
+            pieces.fit(*net.sizes)
+            search = Search.read(folder, beams)
         except Exception as error:  # whatever the libraries raise, the message must name the directory
             raise StartError(f"{folder} cannot be loaded: {type(error).__name__}: {error}") from error
         return cls(net, pieces, search, hashlib.sha256(file.read_bytes()).hexdigest())
@@ -125,13 +113,13 @@ class Translator:
         mask = torch.tensor([[True] * len(ids) + [False] * (width - len(ids)) for ids in encoded])
         # Room is given by a sentence's own length: its translation must not depend on its neighbours in the batch.
         rooms = [min(net.longest - 1, 2 * len(ids) + 10) for ids in encoded]
-        bans = Bans([pieces.pad, pieces.unknown], self._search.repeat)
+        bans = Bans(sorted({pieces.pad, *self._search.never, *pieces.wordless}), self._search.repeat)
         with torch.inference_mode():
             memory = net.encode(source, mask)
             if self._search.beams == 1:
                 written = greedy(net, memory, rooms, bans)
             else:
-                written = beam(net, memory, rooms, bans, self._search.beams)
+                written = beam(net, memory, rooms, bans, self._search.beams, self._search.penalty)
         lines = [clean(pieces.decode(ids)) for ids in written]
         return Translated(lines, sum(map(len, encoded)), sum(map(len, written)))
 

@@ -23,6 +23,17 @@ class Pieces:
         self._texts = {index: text for text, index in written.items()}
         self.unknown = self._ids["<unk>"]
         self._silent = {eos, pad, written["<unk>"]}
+        self.wordless: list[int] = []
+
+    def fit(self, source: int, target: int) -> None:
+        """Hold the vocabulary against the number of pieces that the network reads and writes.
+
+        Raises ValueError where a piece has no place in the network. Places that no piece has are `wordless`.
+        """
+        highest = max(self._ids.values()), max(self._texts)
+        if highest[0] >= source or highest[1] >= target:
+            raise ValueError(f"the vocabulary goes up to {highest}, the weights to {(source - 1, target - 1)}")
+        self.wordless = [index for index in range(target) if index not in self._texts and index not in self._silent]
 
     def encode(self, sentence: str, longest: int) -> list[int]:
         """Ids of a sentence, at most `longest` with the end-of-sentence id that closes them."""

@@ -57,8 +57,13 @@ def greedy(net: Marian, memory: Memory, rooms: list[int], bans: Bans) -> list[li
     return out
 
 
-def beam(net: Marian, memory: Memory, rooms: list[int], bans: Bans, width: int) -> list[list[int]]:
-    """The sentence with the best mean log-probability among `width` kept at each step. Same shapes as `greedy`."""
+def beam(
+    net: Marian, memory: Memory, rooms: list[int], bans: Bans, width: int, penalty: float = 1.0
+) -> list[list[int]]:
+    """The best sentence among `width` kept at each step. Same shapes as `greedy`.
+
+    The best has the highest log-probability divided by its length to the power of `penalty` (1: the mean of a piece).
+    """
     count = len(rooms)
     memory.select(torch.arange(count).repeat_interleave(width))
     totals = torch.full((count, width), -torch.inf)
@@ -80,7 +85,7 @@ def beam(net: Marian, memory: Memory, rooms: list[int], bans: Bans, width: int) 
                 origin, piece = divmod(place, size)
                 if piece == net.eos:
                     if rank < width and not full:
-                        finished[row].append((value / length, written[row][origin]))
+                        finished[row].append((value / length**penalty, written[row][origin]))
                 elif len(kept) < width:
                     kept.append((value, origin, piece))
             if not full:

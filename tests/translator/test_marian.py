@@ -61,6 +61,20 @@ def test_greedy_translations_are_those_of_the_reference() -> None:
     assert [line.split() for line in Translator.load(SHIPPED, beams=1).translate(SENTENCES).lines] == expected
 
 
+def test_beam_search_finds_what_the_reference_finds() -> None:
+    """With early stopping, which ends as soon as there are as many finished sentences as beams."""
+    reference = MarianMTModel.from_pretrained(SHIPPED, local_files_only=True, dtype=torch.float32).eval()
+    tokenizer = MarianTokenizer.from_pretrained(SHIPPED, local_files_only=True)
+    expected = []
+    for sentence in SENTENCES:
+        batch = tokenizer([sentence], return_tensors="pt")
+        room = 2 * batch["input_ids"].shape[1] + 10
+        how = {"num_beams": 4, "early_stopping": True, "renormalize_logits": True}
+        ids = reference.generate(**batch, max_new_tokens=room + 1, max_length=None, **how)
+        expected.append(tokenizer.batch_decode(ids, skip_special_tokens=True)[0].split())
+    assert [line.split() for line in Translator.load(SHIPPED, beams=4).translate(SENTENCES).lines] == expected
+
+
 def test_ids_are_those_of_the_reference() -> None:
     tokenizer = MarianTokenizer.from_pretrained(SHIPPED, local_files_only=True)
     pieces = Pieces(SHIPPED, tokenizer.eos_token_id, tokenizer.pad_token_id)
