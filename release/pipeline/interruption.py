@@ -51,9 +51,14 @@ class Interruption:
             self._shields -= 1
         self.check()
 
-    def disarm(self) -> None:
-        """From here on signals are remembered and raise nothing: the undo, and what comes after the commit."""
+    def disarm(self) -> Interrupted | None:
+        """From here on signals are remembered and raise nothing: the undo, and what comes after the commit.
+
+        Gives what was waiting until now.
+        """
+        waiting = self.waiting()
         self._armed = False
+        return waiting
 
     def check(self) -> None:
         """Raises Interrupted where a signal is waiting."""

@@ -42,16 +42,14 @@ class Runner:
                 self._interruption.check()
                 self._before_each()
                 attempted.append(step)
-                self._run_one(step)
+                self._run_or_commit(step)
             except BaseException as error:
-                interrupted = self._interruption.waiting()
-                self._interruption.disarm()
+                interrupted = self._take_note()
                 self.left_undone = self.undo(attempted)
                 if interrupted is not None and not isinstance(error, (Interrupted, Superseded)):
                     raise interrupted from error
                 raise
             if step.commits:
-                self._interruption.disarm()
                 self._before_each = lambda: None
                 attempted.clear()
 
@@ -83,6 +81,22 @@ class Runner:
             if text or state is StepState.UNDO_FAILED:
                 self._report(StepEnded(step.name, state, text, seconds))
         return failed
+
+    def _run_or_commit(self, step: Step) -> None:
+        """A commit is whole or not at all: a signal during it comes too late, and undoes nothing."""
+        if not step.commits:
+            self._run_one(step)
+            return
+        with self._interruption.shield():
+            self._run_one(step)
+            self._interruption.disarm()
+
+    def _take_note(self) -> Interrupted | None:
+        """From here on no signal disturbs the undo, not even one that comes in this very moment."""
+        try:
+            return self._interruption.disarm()
+        except Interrupted:  # only the first signal raises, so this is the last one
+            return self._interruption.disarm()
 
     def _run_one(self, step: Step) -> None:
         self._journal.write(step.name, StepState.STARTED)

@@ -205,3 +205,43 @@ def test_an_interruption_that_a_library_wrapped_in_an_error_of_its_own_is_still_
     with bench.interruption.handling(), pytest.raises(Interrupted):
         bench.runner.run([Toy(bench, "one"), Wrapping(bench, "two")])
     assert bench.done[-1] == "undo one"
+
+
+def test_a_signal_during_the_commit_comes_too_late(bench: Bench) -> None:
+    class Committing(Toy):
+        def run(self) -> str | Skip:
+            told = super().run()
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+            return told
+
+    with bench.interruption.handling():
+        bench.runner.run([Toy(bench, "a"), Committing(bench, "commit", commits=True)])
+    assert bench.done == ["run a", "run commit"]
+    assert bench.interruption.signal is signal.SIGTERM
+
+
+def test_a_commit_that_fails_under_a_signal_is_undone_as_interrupted(bench: Bench) -> None:
+    class Failing(Toy):
+        def run(self) -> str | Skip:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return super().run()
+
+    with bench.interruption.handling(), pytest.raises(Interrupted):
+        bench.runner.run([Toy(bench, "a"), Failing(bench, "commit", commits=True, fails=True)])
+    assert bench.done == ["run a", "run commit", "undo commit", "undo a"]
+
+
+def test_a_signal_in_the_very_moment_of_a_failure_keeps_nothing_from_being_undone(bench: Bench) -> None:
+    class Late(Interruption):
+        def disarm(self) -> Interrupted | None:
+            if not self.count:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.01)
+            return super().disarm()
+
+    interruption = Late()
+    runner = Runner(Journal(bench.ledger, "d1"), bench.events.append, interruption, lambda: None)
+    with interruption.handling(), pytest.raises(Interrupted):
+        runner.run([Toy(bench, "a"), Toy(bench, "b", fails=True)])
+    assert bench.done == ["run a", "run b", "undo b", "undo a"]
