@@ -15,6 +15,7 @@ from release.config.origin import KeyPath
 
 _HIDDEN = (("registry", "password"), ("notify",))
 _SECRET_WORDS = {
+    "PASS",
     "PASSWORD",
     "PASSWD",
     "PASSPHRASE",
@@ -24,6 +25,7 @@ _SECRET_WORDS = {
     "CREDENTIAL",
     "CREDENTIALS",
     "APIKEY",
+    "DSN",
 }
 _USERINFO = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
 
@@ -118,10 +120,10 @@ def hidden(path: KeyPath, value: Any = None) -> bool:
         return True
     if isinstance(value, str) and _USERINFO.search(value):
         return True
-    in_mapping = path[:2] in (("container", "env"), ("build", "args")) or "headers" in path
-    return in_mapping and _secret_name(str(path[-1]))
+    in_mapping = path[:2] in (("container", "env"), ("build", "args")) or "headers" in path or "json" in path
+    return in_mapping and _secret_name(next(part for part in reversed(path) if isinstance(part, str)))
 
 
 def _secret_name(name: str) -> bool:
-    words = re.split(r"[^A-Z0-9]+", name.upper())
+    words = re.split(r"[^A-Z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper())  # also apiKey
     return not _SECRET_WORDS.isdisjoint(words) or words[-1] == "KEY" or "AUTHORIZATION" in words

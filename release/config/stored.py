@@ -30,8 +30,8 @@ def to_ledger(manifest: Manifest) -> dict[str, Any]:
     config["registry"]["password"] = None
     config["notify"] = []
     for key in kept:
-        holder, last = _holder(config, key)
-        if isinstance(holder, dict) and last in holder:
+        if (found := _place(config, key.split("."))) is not None:
+            holder, last = found
             holder[last] = None if key == "registry.password" else ""
     if kept:
         config[_REFERENCES] = dict(kept)
@@ -73,25 +73,29 @@ def _fill(values: dict[str, Any], key: str, text: str, environ: Mapping[str, str
         filled = variables.expand(text, environ)
     except variables.Missing:
         return
-    holder, last = _holder(values, key)
     if key == "notify":  # the whole list came from one variable
         values["notify"] = read_value(filled, key, Source.ENVIRONMENT)[0] or []
     elif key.startswith("notify."):
         values["notify"] = [*values.get("notify", ()), *([filled] if filled else [])]
-    elif filled and isinstance(holder, dict):
+    elif filled and (found := _place(values, key.split("."))) is not None:
+        holder, last = found
         holder[last] = filled
 
 
-def _holder(config: dict[str, Any], key: str) -> tuple[Any, str]:
-    """The mapping that holds a dotted key, and the key's last part. Names of variables may hold dots themselves."""
-    parts = key.split(".")
-    holder: Any = config
-    for index, part in enumerate(parts[:-1]):
-        rest = ".".join(parts[index:])
-        if isinstance(holder, dict) and rest in holder:
-            return holder, rest
-        holder = holder.get(part) if isinstance(holder, dict) else None
-    return holder, parts[-1]
+def _place(holder: Any, parts: list[str]) -> tuple[Any, str | int] | None:
+    """The mapping or list that holds a dotted key, and the key in it. Names may hold dots themselves."""
+    for size in range(len(parts), 0, -1):
+        name: str | int = ".".join(parts[:size])
+        if isinstance(holder, list):
+            name = int(name) if str(name).isdecimal() else -1
+            there = 0 <= name < len(holder)
+        else:
+            there = isinstance(holder, dict) and name in holder
+        if there and size == len(parts):
+            return holder, name
+        if there and (found := _place(holder[name], parts[size:])) is not None:
+            return found
+    return None
 
 
 def _known(value: Any, annotation: Any, path: KeyPath = ()) -> Any:

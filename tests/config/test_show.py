@@ -13,7 +13,8 @@ container:
   env: {LOG_LEVEL: info, API_TOKEN: hunter2, DB: "postgres://u:hunter2@h/d"}
   secrets: {KEY: file:/etc/key}
   memory: 1536m
-checks: {latency: {p95: 0.8}, warmup: {request: {headers: {authorization: hunter2, accept: text/plain}}}}
+checks: {latency: {p95: 0.8}, warmup: {request: {headers: {authorization: hunter2, accept: text/plain},
+    json: {api_key: hunter2, max_tokens: 5, in: [{password: hunter2}]}}}}
 freeze: [{days: [fri], from: 17:00}]
 notify: [${HOOK}, mailto://hunter2]
 """
@@ -44,6 +45,7 @@ def test_secrets_are_hidden() -> None:
     assert found["notify"][0] == f"{HIDDEN}, {HIDDEN}"
     assert found["container.env.LOG_LEVEL"][0] == "info"
     assert found["checks.warmup.request.headers.accept"][0] == "text/plain"
+    assert found["checks.warmup.request.json.max_tokens"][0] == "5"
 
 
 def test_what_someone_set_can_be_told_from_defaults() -> None:

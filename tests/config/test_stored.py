@@ -16,14 +16,16 @@ image: registry.example.com/team/translator
 registry: {push: true, username: ${REG_USER}, password: ${REG_PASSWORD}}
 container:
   port: 5000
-  env: {LOG_LEVEL: "${LEVEL}", API_TOKEN: "${TOKEN}", DATABASE: "${DATABASE}", N: 3.10}
+  command: [serve, --db, "${DATABASE}"]
+  env: {LOG_LEVEL: "${LEVEL}", API_TOKEN: "${TOKEN}", DATABASE: "${DATABASE}", DB_PASS: "${TOKEN}", N: 3.10}
   secrets: {KEY: file:/etc/key}
   memory: 1.5g
   stop_timeout: 1500ms
 build: {args: {PIP_TOKEN: "${TOKEN}"}}
 checks:
   warmup: {request: {headers: {Authorization: "Bearer ${TOKEN}"}}}
-  quality: {cases: c, request: {json: {text: "{source}"}}, answer: a, metrics: {ter: {ceiling: 90}}}
+  quality: {cases: c, answer: a, metrics: {ter: {ceiling: 90}}, request: {json: {text: "{source}",
+      apiKey: "${TOKEN}", "a.b": [{token: "${TOKEN}"}]}}}
 rollout: {observe: {for: 0.1234567s}}
 freeze: [{days: [fri], from: 17:00}]
 notify: [${HOOK}, json://plain]
