@@ -96,18 +96,20 @@ class Builder:
         try:
             text = path.read_text(encoding="utf-8")
             text = dockerfile.with_labels(text, labels.layer_labels(request.labels), request.labels)
+            ignored = _ignored(request.context, path)
         except (OSError, UnicodeDecodeError) as error:
             raise BuildFailed(
-                f"no readable {request.dockerfile} in the build context at this commit",
+                f"no readable {request.dockerfile} (or .dockerignore) in the build context at this commit",
                 hint="build.dockerfile in release.yaml is relative to build.context; is the file committed?",
             ) from error
         with tempfile.TemporaryFile() as file:
-            tar(
-                request.context,
-                exclude=_ignored(request.context, path),
-                dockerfile=(_DOCKERFILE, text),
-                fileobj=file,
-            )
+            try:
+                tar(request.context, exclude=ignored, dockerfile=(_DOCKERFILE, text), fileobj=file)
+            except OSError as error:
+                raise BuildFailed(
+                    f"the build context cannot be packed: {error}",
+                    hint=f"has {tempfile.gettempdir()} room for it? df {tempfile.gettempdir()}",
+                ) from error
             yield file
 
     def _discard(self, log: BuildStream, scope: str, before: Collection[str]) -> None:

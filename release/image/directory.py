@@ -24,6 +24,7 @@ from typing import Any
 from release import naming
 from release.errors import BuildFailed, EngineError
 from release.image import dockerfile, labels
+from release.image.cache import make_folder
 from release.image.store import BuildRequest, Image, Progress
 from release.image.venv import Venvs
 from release.naming import ReleaseName
@@ -86,9 +87,14 @@ class DirectoryImages:
             if json.loads(spec.read_text(encoding="utf-8")).get("image_id") == image.id:
                 raise EngineError(f"{image.reference} is in use by an instance", hint="release status")
         hidden = self._root / f"{_BUILDING}removed-{place.name}"
-        if place.exists():
+        try:
+            shutil.rmtree(hidden, ignore_errors=True)  # of a removal that was killed
             place.rename(hidden)
-            shutil.rmtree(hidden, ignore_errors=True)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise EngineError(f"cannot remove {image.reference}: {error.strerror}", hint=f"ls -la {place}") from error
+        shutil.rmtree(hidden, ignore_errors=True)
         self._venvs.keep_only({self._venv(path) for path in self._places()})
 
     def leftovers(self, scope: str) -> list[str]:
@@ -106,7 +112,7 @@ class DirectoryImages:
     def _beside(self, request: BuildRequest) -> Iterator[Path]:
         """A folder to build in, held by a lock as long as this process lives, and gone where the build fails."""
         try:
-            self._root.mkdir(parents=True, exist_ok=True)
+            make_folder(self._root)
             beside = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=self._root))
             with (beside / "lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
@@ -140,6 +146,7 @@ def _publish(beside: Path, target: Path) -> None:
     for path in (beside / "tree").rglob("*"):
         if path.is_file() and not path.is_symlink():
             path.chmod(path.stat().st_mode & 0o555)
+    (beside / "lock").unlink()
     beside.chmod(0o755)
     beside.rename(target)
 
@@ -167,8 +174,9 @@ def _runtime(request: BuildRequest) -> dockerfile.Runtime:
         return dockerfile.runtime(path.read_text(encoding="utf-8"), request.args)
     except FileNotFoundError:
         return dockerfile.Runtime()  # container.command says it then
-    except (OSError, UnicodeDecodeError) as error:
-        raise BuildFailed(f"{request.dockerfile} cannot be read: {error}", hint="is it UTF-8 text?") from error
+    except (OSError, ValueError) as error:
+        hint = "is it UTF-8 text, and is every quote closed?"
+        raise BuildFailed(f"{request.dockerfile} cannot be read: {error}", hint=hint) from error
 
 
 def _requirements(request: BuildRequest) -> Path | None:

@@ -65,7 +65,10 @@ def with_labels(text: str, layers: Mapping[str, str], image: Mapping[str, str]) 
 
 
 def runtime(text: str, arguments: Mapping[str, str]) -> Runtime:
-    """CMD, ENTRYPOINT, ENV, WORKDIR and EXPOSE of the last stage. Shell forms become `/bin/sh -c …`, as Docker does."""
+    """CMD, ENTRYPOINT, ENV, WORKDIR and EXPOSE of the last stage. Shell forms become `/bin/sh -c …`, as Docker does.
+
+    Raises ValueError for a quote that nothing closes.
+    """
     known: dict[str, str] = {}
     env: dict[str, str] = {}
     command: tuple[str, ...] = ()
@@ -124,8 +127,8 @@ def base(text: str, arguments: Mapping[str, str]) -> str:
 
 
 def _instruction(lines: list[str], last: int) -> Instruction:
-    word, _, rest = " ".join(lines).partition(" ")
-    return Instruction(word.upper(), rest.strip(), last)
+    word, *rest = " ".join(lines).split(None, 1) or [""]
+    return Instruction(word.upper(), "".join(rest).strip(), last)
 
 
 def _escape(lines: list[str]) -> str:
@@ -152,6 +155,8 @@ def _command(rest: str) -> tuple[str, ...]:
 def _pairs(rest: str, known: Mapping[str, str]) -> dict[str, str]:
     """`ENV a=1 b="two words"`, or the old form `ENV a all the rest`."""
     first = rest.split(None, 1)
+    if not first:
+        return {}
     if "=" not in first[0]:
         return {first[0]: _substitute(first[1] if len(first) > 1 else "", known)}
     pairs = {}

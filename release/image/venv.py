@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 
 from release.errors import BuildFailed
+from release.image.cache import locked, writing
 from release.image.store import Progress
 
 _WHOLE = ".complete"
@@ -30,7 +29,7 @@ class Venvs:
         content = b"" if requirements is None else requirements.read_bytes()
         key = hashlib.sha256(sys.version.encode() + b"\0" + content).hexdigest()[:32]
         target = self._root / key
-        with self._lock(key):
+        with locked(self._root / f"{key}.lock"):
             if not (target / _WHOLE).exists():
                 shutil.rmtree(target, ignore_errors=True)
                 try:
@@ -55,14 +54,8 @@ class Venvs:
             install = [str(target / "bin" / "python"), "-m", "pip", "install", "--no-input", "--progress-bar=off"]
             install += ["--disable-pip-version-check", "--requirement", str(requirements)]
             _run(install, timeout, f"install {requirements.name}", "is the package index reachable? pip config list")
-        (target / _WHOLE).touch()
-
-    @contextmanager
-    def _lock(self, key: str) -> Iterator[None]:
-        self._root.mkdir(parents=True, exist_ok=True)
-        with (self._root / f"{key}.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        with writing(target):
+            (target / _WHOLE).touch()
 
 
 def _run(command: list[str], timeout: float, doing: str, hint: str) -> None:

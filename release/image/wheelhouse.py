@@ -6,7 +6,6 @@ certificates, find-links) is honoured.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import platform
@@ -14,12 +13,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from release.config.model import Wheelhouse
 from release.errors import BuildFailed
+from release.image.cache import locked, writing
 from release.image.store import Progress
 
 
@@ -33,9 +31,10 @@ class WheelCache:
         """Places the wheels into the build context. Raises BuildFailed with pip's last lines."""
         wheels = self.obtain(tree / wheelhouse.requirements, wheelhouse.python, progress)
         target = context / wheelhouse.directory
-        target.mkdir(parents=True, exist_ok=True)
-        for wheel in wheels.iterdir():
-            _place(wheel, target / wheel.name)
+        with writing(target):
+            target.mkdir(parents=True, exist_ok=True)
+            for wheel in wheels.iterdir():
+                _place(wheel, target / wheel.name)
 
     def obtain(self, requirements: Path, python: str, progress: Progress) -> Path:
         """The folder of wheels for these requirements, downloaded where it is not here yet."""
@@ -47,30 +46,25 @@ class WheelCache:
                 hint="build.wheelhouse.requirements is relative to release.yaml, and has to be committed",
             ) from error
         target = self._root / key(content, python)
-        with self._lock(target):
+        with locked(target.with_suffix(".lock")):
+            for left in self._root.glob(f".{target.name}-*"):  # of a download that was killed
+                shutil.rmtree(left, ignore_errors=True)
             if not target.is_dir():
                 self._download(requirements, python, target, progress)
         return target
 
     def _download(self, requirements: Path, python: str, target: Path, progress: Progress) -> None:
         progress(f"downloading wheels of {requirements.name} for Python {python}; once for these requirements")
-        beside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=self._root))
+        with writing(self._root):
+            beside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=self._root))
         try:
             _pip(command(requirements, python, beside), progress)
-            beside.chmod(0o755)
-            beside.rename(target)
+            with writing(self._root):
+                beside.chmod(0o755)
+                beside.rename(target)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         progress(f"{len(list(target.iterdir()))} wheels are here")
-
-    @contextmanager
-    def _lock(self, target: Path) -> Iterator[None]:
-        self._root.mkdir(parents=True, exist_ok=True)
-        with target.with_suffix(".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            for left in self._root.glob(f".{target.name}-*"):  # of a download that was killed
-                shutil.rmtree(left, ignore_errors=True)
-            yield
 
 
 def key(requirements: bytes, python: str) -> str:

@@ -92,6 +92,30 @@ def test_a_context_that_is_not_there_is_told(repository: Repository, tmp_path: P
         )
 
 
+def test_a_dockerfile_with_an_open_quote_is_told(repository: Repository, tmp_path: Path) -> None:
+    repository.write("Dockerfile", 'FROM scratch\nENV A="open\n')
+    repository.release("v1.0.0")
+    with pytest.raises(BuildFailed, match="Dockerfile cannot be read"):
+        obtain(
+            wanted(repository, "v1.0.0", tmp_path / "tree"),
+            Manifest.model_validate(repository.manifest),
+            Sources(DirectoryImages(tmp_path / "store")),
+            quiet,
+        )
+
+
+def test_a_removal_that_was_killed_does_not_stop_the_next(repository: Repository, tmp_path: Path) -> None:
+    repository.release("v1.0.0")
+    manifest, store = Manifest.model_validate(repository.manifest), DirectoryImages(tmp_path / "store")
+    want = wanted(repository, "v1.0.0", tmp_path / "tree")
+    image = obtain(want, manifest, Sources(store), quiet).image
+    place = tmp_path / "store" / "images" / image.id.removeprefix("sha256:")
+    assert sorted(path.name for path in place.iterdir()) == ["image.json", "tree"]
+    (place.with_name(f".building-removed-{place.name}") / "rest").mkdir(parents=True)
+    store.remove(image)
+    assert store.get(image.id) is None and list(place.parent.iterdir()) == []
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RegistryServer]:
     server = RegistryServer(tmp_path / "registry").start()

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,15 @@ def test_a_missing_dockerfile_is_told(store: DockerImages, request_for: RequestF
     (request.context / "Dockerfile").unlink()
     with pytest.raises(BuildFailed, match="no readable Dockerfile"):
         store.build(request, lambda _: None)
+
+
+def test_a_context_that_there_is_no_room_to_pack_is_told(
+    store: DockerImages, request_for: RequestFor, scope: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.TemporaryFile", partial(open, "/dev/full", "r+b", buffering=0))
+    with pytest.raises(BuildFailed, match="cannot be packed"):
+        store.build(request_for("COPY data /data", base="scratch"), lambda _: None)
+    assert everything(scope) == (set(), set())
 
 
 def test_a_build_that_takes_too_long_is_ended_and_leaves_nothing(

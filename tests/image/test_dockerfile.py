@@ -65,3 +65,9 @@ def test_shell_form_goes_through_a_shell_and_a_new_entrypoint_drops_the_command(
     assert runtime("FROM a\nCMD python3 app.py\n", {}).command == ("/bin/sh", "-c", "python3 app.py")
     assert runtime('FROM a\nCMD ["x"]\nENTRYPOINT ["y"]\n', {}).command == ("y",)
     assert runtime("FROM a\n", {}).command == ()
+
+
+def test_a_tab_parts_words_as_well() -> None:
+    assert base("FROM\tdebian:12\n", {}) == "debian:12"
+    assert with_labels("FROM\tdebian:12\n", {"who": "us"}, {}).splitlines()[1] == 'LABEL "who"="us"'
+    assert runtime("FROM a\nENV\n", {}).env == {}
