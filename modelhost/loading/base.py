@@ -20,13 +20,27 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A version in memory. `bytes`: what it holds there, mapped files included; `close` frees it, at most once."""
+    """A version in memory. `bytes`: what it holds there, mapped files included; `close` frees it, at most once.
+
+    `fallback`: a stand-in from installed code, for when no version can serve; answers made with it must say so.
+    """
 
     entry: Entry
     model: Any
     bytes: int
     placement: Placement = field(default_factory=Placement)
     close: Callable[[], None] = lambda: None
+    fallback: bool = False
+
+    @property
+    def component(self) -> str:
+        """The component's name."""
+        return self.entry.component
+
+    @property
+    def version(self) -> str:
+        """The version, canonical (`1.2.0`)."""
+        return self.entry.version
 
 
 class Loader(Protocol):
