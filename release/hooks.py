@@ -2,51 +2,59 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 from release.errors import Refused
 
 _SHOWN = 20  # last lines of output that an error shows
+_READ = 64 << 10  # bytes at the end of the output in which they are looked for
 
 
 def execute(command: str, directory: Path, timeout: float, env: Mapping[str, str] | None = None) -> str:
     """Runs `command` with `sh -c` in `directory`; gives its last line. Raises Refused where it fails or takes too long.
 
-    It runs in a process group of its own, so that what it started ends with it, also where this run is interrupted.
+    It runs in a process group of its own: what it left running ends with it, also where this run is interrupted.
     """
-    process = subprocess.Popen(
-        ["/bin/sh", "-c", command],
-        cwd=directory,
-        env={**os.environ, **(env or {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
     try:
-        output, _ = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        _kill(process)
-        raise Refused(f"the hook `{command}` took longer than {timeout:.0f} s", hint="raise hooks.timeout") from None
-    except BaseException:
-        _kill(process)
-        raise
-    lines = output.rstrip().splitlines()
-    if process.returncode != 0:
+        with tempfile.TemporaryFile() as said:  # a pipe would not end before the last that it left running does
+            code = _run(command, directory, timeout, env or {}, said)
+            lines = _end_of(said)
+    except OSError as error:
+        raise Refused(f"the hook `{command}` cannot be run: {error}", hint="is the disk full? df /tmp") from error
+    if code != 0:
         shown = "\n    ".join(lines[-_SHOWN:])
-        raise Refused(f"the hook `{command}` failed with exit code {process.returncode}", hint=f"it said:\n    {shown}")
+        raise Refused(f"the hook `{command}` failed with exit code {code}", hint=f"it said:\n    {shown}")
     return lines[-1][:200] if lines else "done"
 
 
-def _kill(process: subprocess.Popen[str]) -> None:
+def _run(command: str, directory: Path, timeout: float, env: Mapping[str, str], said: IO[bytes]) -> int:
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", command],
+        cwd=directory,
+        env={**os.environ, **env},
+        stdin=subprocess.DEVNULL,
+        stdout=said,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
     try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    process.wait()
+        return process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        raise Refused(f"the hook `{command}` took longer than {timeout:.0f} s", hint="raise hooks.timeout") from None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _end_of(said: IO[bytes]) -> list[str]:
+    size = said.seek(0, os.SEEK_END)
+    said.seek(max(0, size - _READ))
+    return said.read().decode("utf-8", "replace").rstrip().splitlines()

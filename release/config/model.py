@@ -216,7 +216,7 @@ class Rollout(Section):
 
 
 class Hooks(Section):
-    """The user's own commands, run by the shell in the tagged tree."""
+    """The user's own commands, run by the shell in the tagged tree. What they leave running ends with them."""
 
     before_start: str | None = Field(None, description="before the candidate starts")
     before_switch: str | None = Field(None, description="after every gate is green, before traffic moves")
