@@ -9,7 +9,8 @@ from collections.abc import Callable
 from release.errors import LedgerError, Refused
 from release.ledger.records import Kind
 from release.observe.readiness import probe
-from release.operations.result import Result, live_release
+from release.operations.glance import Glance
+from release.operations.result import Result
 from release.operations.settle import settle
 from release.pipeline.events import Said
 from release.rollout.deployment import Deployment
@@ -40,7 +41,7 @@ def abort(
     hands.ledger.note("aborted", reason or "aborted", deployment.id, actor=hands.actor)
     _settle_if_dead(hands, try_lock, wait, deployment.id)
     traffic = hands.proxy.switch.get()
-    live = live_release(hands, traffic.live) if traffic else None
+    live = Glance(hands).live(traffic) if traffic else None
     moved = "traffic is back; " if served else ""
     text = f"{deployment.release} is aborted; {moved}{live or 'nothing'} is live"
     hands.report(Said(text))

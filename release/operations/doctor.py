@@ -192,6 +192,8 @@ def _record_what_serves(hands: Hands) -> str:
     traffic, last = hands.proxy.switch.get(), hands.ledger.switches(limit=1)
     assert traffic is not None
     release, left = live_release(hands, traffic.live) or "", last[0].release if last else None
+    here, gone = hands.ledger.release(release), hands.ledger.release(left or "")
+    forward = here is not None and targets.is_forward(gone, here)  # then a bare rollback may take it back
     row = DeploymentRow(
         id=identity.deployment_id(),
         kind=Kind.ROLLBACK,
@@ -203,14 +205,13 @@ def _record_what_serves(hands: Hands) -> str:
         started_at=utc_now(),
         slot=traffic.live,
         previous_release=left,
-        facts={"switching_at": time.time(), "found": True},
+        facts={"switching_at": time.time(), "found": True, "forward": forward},
     )
     hands.ledger.begin(row)
     hands.ledger.save_switch(SwitchRow(row.id, utc_now(), None, traffic.green, 0.0, release, hands.actor, "found"))
-    here, gone = hands.ledger.release(release), hands.ledger.release(left or "")
     if here is not None:
         hands.ledger.mark_live(release, utc_now())
-    if here and gone and here.name != gone.name and not targets.is_forward(gone, here):
+    if here and gone and here.name != gone.name and not forward:
         why = f"rolled back to {release} while the ledger could not be written"
         hands.ledger.set_standing(gone.name, Standing.WITHDRAWN, why, hands.actor)
     text = f"the ledger knows now that {release or 'an unknown release'} serves"

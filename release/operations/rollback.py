@@ -15,6 +15,7 @@ from release.ledger.records import DeploymentRow, DeploymentState, Kind, Release
 from release.ledger.store import utc_now
 from release.naming import Slot
 from release.operations import standby
+from release.operations.glance import Glance
 from release.operations.result import Result, live_release
 from release.operations.standby import Way
 from release.operations.telling import announce, quietly, told
@@ -41,8 +42,9 @@ def rollback(hands: Hands, to: str | None, reason: str, try_lock: TryLock) -> Re
     """
     began = time.monotonic()
     with _one_at_a_time(hands):
-        result = _recovered(hands, to, try_lock) or _rollback(hands, to, reason, began)
-    _tidy(hands, try_lock)
+        glance = Glance(hands)
+        result = _recovered(hands, to, try_lock) or _rollback(hands, to, reason, began, glance)
+    _tidy(hands, try_lock, glance)
     return result
 
 
@@ -65,21 +67,21 @@ def _recovered(hands: Hands, to: str | None, try_lock: TryLock) -> Result | None
             return None
         settle(hands)
     traffic = hands.front.switch.get()
-    live = live_release(hands, traffic.live) if traffic else None
+    live = Glance(hands).live(traffic) if traffic else None
     still = f"{live} is live as before; `release rollback` once more goes further back" if live else "nothing is live"
     text = f"the unfinished deployment of {dead[0].release} is taken back; {still}"
     hands.report(Said(text))
     return Result(0, "recovered", text, dead[0].id, live)
 
 
-def _rollback(hands: Hands, to: str | None, reason: str, began: float) -> Result:
+def _rollback(hands: Hands, to: str | None, reason: str, began: float, glance: Glance) -> Result:
     try:
         traffic = hands.front.switch.get()
     except ProxyError as damage:
-        return _set_again(hands, to, reason, began, damage.message)
+        return _set_again(hands, to, reason, began, damage.message, glance)
     if traffic is None:
-        return _set_again(hands, to, reason, began, "nothing is live")
-    live = live_release(hands, traffic.live)
+        return _set_again(hands, to, reason, began, "nothing is live", glance)
+    live = glance.live(traffic)
     releases, deployments = hands.ledger.releases(), hands.ledger.deployments(limit=50)
     choice = targets.choose(live, releases, deployments, to)
     if choice.release is None:
@@ -87,10 +89,10 @@ def _rollback(hands: Hands, to: str | None, reason: str, began: float) -> Result
         return Result(0, "unchanged", choice.reason, None, live)
     forward = targets.is_forward(next((r for r in releases if r.name == live), None), choice.release)
     row = _row(hands, choice.release, live, traffic.live.other)
-    return _go(hands, _with(row, forward, reason, traffic.owner), choice.release, reason, began)
+    return _go(hands, _with(row, forward, reason, traffic.owner), choice.release, reason, began, glance)
 
 
-def _set_again(hands: Hands, to: str | None, reason: str, began: float, damage: str) -> Result:
+def _set_again(hands: Hands, to: str | None, reason: str, began: float, damage: str, glance: Glance) -> Result:
     """Where no flag says what serves, a release is named; it serves from the slot where it runs already, if it does."""
     last = next(iter(hands.ledger.switches(limit=1)), None)
     if to is None:
@@ -99,13 +101,13 @@ def _set_again(hands: Hands, to: str | None, reason: str, began: float, damage: 
         raise error(f"{damage}, so there is nothing to roll back from", hint=was or "`release deploy TAG`")
     choice = targets.named(None, hands.ledger.releases(), to)
     assert choice.release is not None
-    mine = [i for i in hands.engine.instances(hands.scope) if i.state is State.RUNNING]
+    mine = [i for i in glance.whole() if i.state is State.RUNNING]
     held = [i.slot for i in mine if standby.way_to(hands, choice.release, i.slot, [i]).how == "warm"]
     busy = {i.slot for i in mine}
     free = [slot for slot in Slot if slot not in busy] or [Slot.BLUE if last and last.after > 500 else Slot.GREEN]
     previous = last.release if last and last.release != choice.release.name else None
     row = _row(hands, choice.release, previous, (held or free)[0])
-    return _go(hands, _with(row, True, reason, ""), choice.release, reason, began)
+    return _go(hands, _with(row, True, reason, ""), choice.release, reason, began, glance)
 
 
 def _row(hands: Hands, target: ReleaseRow, live: str | None, slot: Slot) -> DeploymentRow:
@@ -130,14 +132,14 @@ def _with(row: DeploymentRow, forward: bool, reason: str, owner: str) -> Deploym
     return replace(row, facts=row.facts | {"forward": forward, "reason": reason, "owner_before": owner})
 
 
-def _go(hands: Hands, row: DeploymentRow, target: ReleaseRow, reason: str, began: float) -> Result:
+def _go(hands: Hands, row: DeploymentRow, target: ReleaseRow, reason: str, began: float, glance: Glance) -> Result:
     with hands.interruption.handling():
         hands.report(Began(row.id, f"roll {hands.scope} back to {target.name}", ("probe", "switch")))
         # Intent before effect; a ledger that cannot be written does not stop the way back.
         with quietly(hands, "the start of this rollback"):
             hands.ledger.begin(row)
         try:
-            switched, warm = _switch(hands, row, target, began)
+            switched, warm = _switch(hands, row, target, began, glance)
         except BaseException as error:
             with quietly(hands, "how this rollback ended"):
                 code = error.exit_code if isinstance(error, ReleaseError) else 3
@@ -146,6 +148,10 @@ def _go(hands: Hands, row: DeploymentRow, target: ReleaseRow, reason: str, began
         milliseconds = (time.monotonic() - began) * 1000
         problem = _verified(hands, switched)
         _record(hands, row, target, reason)
+        if glance.soon() is not None:
+            tend(hands, row)
+        else:
+            _leave_untended(hands, row)
     from release.notify import Occasion
 
     left = "stays good" if row.facts.get("forward") else "is withdrawn"
@@ -164,20 +170,24 @@ def _go(hands: Hands, row: DeploymentRow, target: ReleaseRow, reason: str, began
     return Result(0, "rolled back", text, row.id, target.name, data)
 
 
-def _switch(hands: Hands, row: DeploymentRow, target: ReleaseRow, began: float) -> tuple[Switched, bool]:
+def _switch(
+    hands: Hands, row: DeploymentRow, target: ReleaseRow, began: float, glance: Glance
+) -> tuple[Switched, bool]:
     """Traffic is on the target; whether it was a warm standby."""
     slot = Slot(row.slot or Slot.BLUE)
     announce(hands, "probe")
-    way = standby.way_to(hands, target, slot, hands.engine.instances(hands.scope))
+    way = _way(hands, row, target, slot, glance)
     switched = None
-    if way.how == "warm" and standby.answers(hands, target, slot, PROBE_SECONDS):
+    if way is not None and way.how == "warm" and standby.answers(hands, target, slot, PROBE_SECONDS):
         told(hands, "probe", "the warm standby answers", began)
         moved = _announced(hands)
-        switched = _move(hands, row, slot, target.name, way.instance)
+        switched = _move(hands, row, slot, target.name, way)
     warm = switched is not None
     if switched is None:
         from release.operations import cold
 
+        if way is None or (way.how, way.instance) == ("warm", None):
+            way = standby.way_to(hands, target, slot, _in_its_own_time(glance))
         told(hands, "probe", cold.start(hands, row, way), began)
         moved = _announced(hands)
         switched = _move(hands, row, slot, target.name)
@@ -186,12 +196,31 @@ def _switch(hands: Hands, row: DeploymentRow, target: ReleaseRow, began: float) 
     return switched, warm
 
 
+def _way(hands: Hands, row: DeploymentRow, target: ReleaseRow, slot: Slot, glance: Glance) -> Way | None:
+    """By the engine where it answers soon; else by the ledger, which knows no more than warm standbys."""
+    mine = glance.soon()
+    if mine is not None:
+        return standby.way_to(hands, target, slot, mine)
+    way = standby.recorded_way(hands, target, slot, row.id)
+    if way is not None:
+        hands.report(Said("the engine does not answer; the standby itself is asked whether it is ready", "warning"))
+    return way
+
+
+def _in_its_own_time(glance: Glance) -> list[Instance]:
+    try:
+        return glance.whole()
+    except EngineError as error:
+        text = f"{error.message}, and no warm standby does either: nothing was changed"
+        raise EngineError(text, hint=error.hint, **error.context) from error
+
+
 def _announced(hands: Hands) -> float:
     announce(hands, "switch")
     return time.monotonic()
 
 
-def _move(hands: Hands, row: DeploymentRow, slot: Slot, release: str, warm: Instance | None = None) -> Switched | None:
+def _move(hands: Hands, row: DeploymentRow, slot: Slot, release: str, warm: Way | None = None) -> Switched | None:
     """Raises the epoch first: a deployment under way reads it before its next effect and ends as superseded.
 
     None where such a run has begun to stop the standby. Once traffic has moved, a signal ends nothing any more.
@@ -199,7 +228,7 @@ def _move(hands: Hands, row: DeploymentRow, slot: Slot, release: str, warm: Inst
     with hands.interruption.shield(), hands.traffic_lock():
         with quietly(hands, "that this supersedes a running deployment"):
             hands.ledger.raise_epoch()
-        if warm is not None and standby.being_stopped(hands, warm):
+        if warm is not None and not standby.is_left_alone(hands, warm, row.id):
             return None
         switched = hands.front.switch.restore(Traffic.all_to(slot, row.id))
         hands.interruption.disarm()
@@ -246,19 +275,33 @@ def _record(hands: Hands, row: DeploymentRow, target: ReleaseRow, reason: str) -
         )
         hands.ledger.mark_live(target.name, utc_now())
         hands.ledger.finish(row.id, DeploymentState.LIVE, 0, f"rolled back from {row.previous_release}")
+
+
+def tend(hands: Hands, row: DeploymentRow) -> bool:
+    """What serves comes back after a reboot, and what a cold start stopped in its slot goes. False where the engine
+    does not do it: that is told, and left to the next command that settles."""
     try:
         for instance in hands.engine.instances(hands.scope):
-            if instance.release == target.name and instance.slot == row.slot and instance.state is State.RUNNING:
+            if instance.release == row.release and instance.slot == row.slot and instance.state is State.RUNNING:
                 hands.engine.keep(instance.id, True)
             elif instance.slot == row.slot and instance.state is State.EXITED:
                 hands.engine.remove(instance.id)  # a cold start stopped it here; the standby is in the other slot
     except EngineError as error:
-        hands.report(Said(f"{target.name} will not be back after a reboot: {error.message}", "warning"))
+        hands.report(Said(f"{row.release} may not be back after a reboot: {error.message}", "warning"))
+        _leave_untended(hands, row)
+        return False
+    return True
+
+
+def _leave_untended(hands: Hands, row: DeploymentRow) -> None:
+    with quietly(hands, "that the engine was away"):
+        hands.ledger.remember(row.id, untended=True)
 
 
 def finish_forward(deployment: Deployment) -> str:
     """Brings a rollback whose process died to its end; where it cannot be had, closes it and says why."""
     from release.operations import cold
+    from release.rollout.switching import record_missed
 
     hands, row = deployment.hands, deployment.row
     lost = f"{row.id}: a rollback to {row.release} had lost its process"
@@ -272,9 +315,11 @@ def finish_forward(deployment: Deployment) -> str:
     try:
         if not moved:
             cold.remove_own(hands, row)
-            switched, _ = _switch(hands, row, target, time.monotonic())
+            switched, _ = _switch(hands, row, target, time.monotonic(), Glance(hands))
             hands.front.verify(switched.after)
+        record_missed(deployment)
         _record(hands, row, target, str(deployment.fact("reason", "")))
+        tend(hands, row)
     except ReleaseError as error:
         hands.ledger.finish(row.id, DeploymentState.FAILED, error.exit_code, error.message)
         return f"{lost}, and cannot be finished ({error.message}); what served before serves on"
@@ -304,10 +349,13 @@ def _one_at_a_time(hands: Hands) -> Iterator[None]:
         yield
 
 
-def _tidy(hands: Hands, try_lock: TryLock) -> None:
-    """Traffic has moved; now there is time for what a dead run left behind."""
+def _tidy(hands: Hands, try_lock: TryLock, glance: Glance) -> None:
+    """Traffic has moved; now there is time for what a dead run left behind, where the engine can do anything."""
     try:
-        if hands.ledger.unfinished():
+        if glance.soon() is None:
+            text = "the engine did not answer: `release doctor --mend` settles what is left once it does"
+            hands.report(Said(text, "warning"))
+        elif hands.ledger.unfinished():
             from release.operations.settle import settle
 
             with try_lock() as free:

@@ -18,15 +18,19 @@ from release.rollout.finish import Retire
 from release.rollout.hands import Hands, Plan
 from release.rollout.observation import replay
 from release.rollout.prepare import tree_of
+from release.rollout.switching import record_missed
 
 
 def settle(hands: Hands) -> list[str]:
     """Settles whatever no process owns any more; the caller holds the deployment lock. Returns what was done."""
-    done = [_settle_one(hands, row) for row in hands.ledger.unfinished() if row.kind is not Kind.ROLLBACK]
+    lost = [row for row in hands.ledger.unfinished() if row.kind is not Kind.ROLLBACK]
+    done = [_settle_one(hands, row) for row in lost]
     done += _settle_rollbacks(hands)
     recent = hands.ledger.deployments(limit=20)
-    done += [text for row in recent if (text := _undo_again(hands, row))]
+    tried = {row.id for row in lost}  # what could not be undone a moment ago cannot be undone now
+    done += [text for row in recent if row.id not in tried and (text := _undo_again(hands, row))]
     done += [text for row in recent[:3] if (text := _finish_forward(hands, row))]
+    done += [text for row in recent[:3] if (text := _tend_again(hands, row))]
     sweep(hands)
     for text in done:
         hands.report(Said(text, "warning"))
@@ -35,6 +39,7 @@ def settle(hands: Hands) -> list[str]:
 
 def _settle_one(hands: Hands, row: DeploymentRow) -> str:
     deployment = Deployment(hands, row)
+    record_missed(deployment)
     journal = Journal(hands.ledger, row.id).last()
     ours = hands.ledger.epoch() == row.epoch  # else somebody asked for the way back, and was cut short as well
     if ours and deployment.serves() and journal.get("switch") is not None:
@@ -130,6 +135,18 @@ def _finish_forward(hands: Hands, row: DeploymentRow) -> str | None:
     except ReleaseError as error:
         return f"{row.id}: retiring the release before {row.release} failed: {error.message}{hook}"
     return f"{row.id}: what the deployment of {row.release} had left to retire is retired{hook}"
+
+
+def _tend_again(hands: Hands, row: DeploymentRow) -> str | None:
+    """What a rollback could not do for its release while the engine was away."""
+    from release.operations.rollback import tend
+
+    if row.kind is not Kind.ROLLBACK or row.state is DeploymentState.RUNNING or not row.facts.get("untended"):
+        return None
+    if Deployment(hands, row).serves() and not tend(hands, row):
+        return None
+    hands.ledger.remember(row.id, untended=False)
+    return f"{row.id}: the engine answers again and knows of the rollback to {row.release}"
 
 
 def _after_commit(deployment: Deployment) -> str:

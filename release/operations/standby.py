@@ -9,6 +9,7 @@ from release.config.reach import Reach
 from release.engine.base import Instance, State
 from release.ledger.records import DeploymentState, ReleaseRow
 from release.observe.readiness import probe
+from release.rollout import targets
 
 if TYPE_CHECKING:
     from release.naming import Slot
@@ -19,7 +20,10 @@ _SERVED = (DeploymentState.LIVE, DeploymentState.UNOBSERVED)
 
 @dataclass(frozen=True)
 class Way:
-    """How a target would be reached: `warm` a rename, `stopped` a container to resume, `image` one to start."""
+    """How a target would be reached: `warm` a rename, `stopped` a container to resume, `image` one to start.
+
+    A warm one without its `instance` is known from the ledger alone.
+    """
 
     release: ReleaseRow
     how: str  # warm, stopped, image, gone
@@ -61,9 +65,18 @@ def _served(hands: Hands, instance: Instance) -> bool:
     return row is None or row.state in _SERVED
 
 
-def being_stopped(hands: Hands, instance: Instance) -> bool:
-    """True where a run has said, under the traffic lock, that it is about to stop this one."""
-    return any(instance.id in row.facts.get("stopping", []) for row in hands.ledger.deployments(limit=8))
+def recorded_way(hands: Hands, target: ReleaseRow, slot: Slot, own: str) -> Way | None:
+    """The way to a standby that the ledger knows in the slot, for where the engine cannot say what runs; None where it
+    knows none. `own` is the run that asks."""
+    rows = [row for row in hands.ledger.deployments(limit=50) if row.id != own]
+    return Way(target, "warm", slot) if targets.stays_in(slot, rows) == target.name else None
+
+
+def is_left_alone(hands: Hands, way: Way, own: str) -> bool:
+    """False where a run has said, under the traffic lock, that it is about to stop this standby."""
+    if way.instance is None:
+        return recorded_way(hands, way.release, way.slot, own) is not None
+    return not any(way.instance.id in row.facts.get("stopping", []) for row in hands.ledger.deployments(limit=8))
 
 
 def answers(hands: Hands, target: ReleaseRow, slot: Slot, timeout: float) -> bool:

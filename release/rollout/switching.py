@@ -6,7 +6,7 @@ import time
 
 from release.errors import LedgerError, ProxyError, Refused, RegistryError
 from release.image.store import Image
-from release.ledger.records import SwitchRow
+from release.ledger.records import Kind, SwitchRow
 from release.ledger.store import utc_now
 from release.observe.readiness import probe
 from release.pipeline.events import Said, StepProgress
@@ -136,6 +136,28 @@ def put_back(deployment: Deployment) -> Switched | None:
     return switch.restore(Traffic(int(before), f"{deployment.id}"))
 
 
+def record_missed(deployment: Deployment) -> None:
+    """A process that was killed between its rename and the record of it: whoever settles the run records it now."""
+    try:
+        traffic = deployment.traffic()
+    except ProxyError:
+        return
+    if traffic is None or traffic.owner != deployment.id:
+        return
+    known = deployment.hands.ledger.switches(limit=1, deployment=deployment.id)
+    if known and known[0].after == traffic.green:
+        return
+    before = deployment.fact("before_green")
+    switched = Switched(None if before is None else Traffic(int(before), deployment.id), traffic, 0.0)
+    if traffic.share(deployment.slot) == 0:
+        record_switch(deployment, switched, deployment.row.previous_release or "", "undo")
+        return
+    if deployment.fact("switched_at") is None:
+        deployment.remember(switched_at=deployment.fact("switching_at"))
+    reason = "rollback" if deployment.row.kind is Kind.ROLLBACK else "deploy"
+    record_switch(deployment, switched, deployment.release, reason)
+
+
 def record_switch(deployment: Deployment, switched: Switched, release: str, reason: str) -> None:
     hands = deployment.hands
     try:
@@ -153,6 +175,3 @@ def record_switch(deployment: Deployment, switched: Switched, release: str, reas
         )
     except LedgerError as error:
         hands.report(Said(f"traffic moved, and the ledger could not record it: {error.message}", "warning"))
-
-
-__all__ = ["ProxyError", "Push", "Switch", "put_back", "record_switch"]

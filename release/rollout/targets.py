@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from release.errors import Refused, UsageError
 from release.ledger.records import DeploymentRow, DeploymentState, Kind, ReleaseRow, Standing
+from release.naming import Slot
 
 _LIVE = (DeploymentState.LIVE, DeploymentState.UNOBSERVED)
 _BARE = (Standing.GOOD, Standing.UNOBSERVED)
@@ -86,6 +87,24 @@ def _before(live: str, releases: Sequence[ReleaseRow], last: DeploymentRow) -> C
     raise Refused(
         f"there is no good release before {live}", hint="`release rollback --list` shows what there is and why not"
     )
+
+
+def stays_in(slot: Slot, deployments: Sequence[DeploymentRow]) -> str | None:
+    """The release that a run left in the slot last, by the ledger alone; `deployments` newest first.
+
+    None where something else may be there: a run is under way or was not wholly undone, or is stopping what it holds.
+    """
+    for row in deployments:
+        if row.facts.get("stopping"):
+            return None
+        if row.slot != slot:
+            continue
+        if row.state in _LIVE:
+            return row.release
+        began = row.kind is Kind.ROLLBACK or row.facts.get("candidate_expected")
+        if began and (row.state is DeploymentState.RUNNING or row.facts.get("unsettled")):
+            return None
+    return None
 
 
 def is_forward(leaving: ReleaseRow | None, target: ReleaseRow) -> bool:

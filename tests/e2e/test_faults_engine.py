@@ -72,6 +72,38 @@ def test_an_engine_that_is_away_is_named_and_the_same_release_serves_when_it_is_
     assert "v1.0.0" in back.out
 
 
+def test_a_rollback_to_a_warm_standby_does_not_wait_for_an_engine_that_hangs(own: Site, engine: OwnDockerd) -> None:
+    two_releases(own)
+    with engine.hanging():
+        ran = own.run("rollback", "--json")
+        assert ran.document["outcome"] == "rolled back" and ran.document["data"]["warm"] is True
+        assert "the engine does not answer" in ran.err
+        assert b"1.0.0" in version(own)
+        again = own.run("rollback")
+        assert "already rolled back" in again.out
+        assert b"1.0.0" in version(own)
+    mended = own.run("doctor", "--mend", expect=None).out
+    assert "the engine answers again and knows of the rollback" in mended, mended
+    live = next(name for name in own.containers() if "v1.0.0" in name)
+    policy = engine.docker("inspect", "--format", "{{.HostConfig.RestartPolicy.Name}}", live).stdout.strip()
+    assert policy == "unless-stopped"
+    assert str(own.live).startswith("v1.0.0-")
+    forward = own.run("rollback", "--to", "v1.1.0")
+    assert "does not answer" not in forward.err
+    assert b"1.1.0" in version(own)
+
+
+def test_without_engine_and_standby_a_rollback_changes_nothing(own: Site, engine: OwnDockerd) -> None:
+    two_releases(own)
+    standby = next(name for name in own.containers() if "v1.0.0" in name)
+    engine.docker("rm", "--force", standby)
+    with engine.hanging():
+        ran = own.run("rollback", expect=3)
+        assert "nothing was changed" in ran.err and "start the Docker Engine" in ran.err
+        assert b"1.1.0" in version(own)
+    assert "v1.0.0" in own.run("rollback").out
+
+
 def test_after_a_reboot_the_same_release_serves(own: Site, engine: OwnDockerd) -> None:
     two_releases(own)
     nginx = own.state / own.scope / "nginx"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from release.errors import Refused, UsageError
 from release.ledger.records import DeploymentRow, DeploymentState, Kind, ReleaseRow, Standing
-from release.rollout.targets import choose, is_forward
+from release.naming import Slot
+from release.rollout.targets import choose, is_forward, stays_in
 
 
 def release(number: int, standing: Standing = Standing.GOOD, *, barrier: bool = False, live: bool = True) -> ReleaseRow:
@@ -141,3 +144,35 @@ def test_the_live_release_by_name_is_nothing_to_do() -> None:
 
 def test_forward_is_towards_the_newer_release() -> None:
     assert is_forward(A, B) and not is_forward(B, A) and not is_forward(None, A)
+
+
+def test_by_the_ledger_a_slot_holds_what_went_live_there_last() -> None:
+    first, second, third = (change(release(n), None) for n in (1, 2, 3))
+    runs = [replace(third, slot="green"), replace(second, slot="blue"), replace(first, slot="green")]
+    assert stays_in(Slot.BLUE, runs) == second.release
+    assert stays_in(Slot.GREEN, runs) == third.release
+    assert stays_in(Slot.GREEN, runs[1:2]) is None
+
+
+def test_a_candidate_that_was_taken_back_leaves_the_standby_in_its_slot() -> None:
+    standby = replace(change(release(1), None), slot="blue")
+    refused = change(release(2), None, DeploymentState.REFUSED, candidate_expected=True, displaced=["c1"], stopping=[])
+    assert stays_in(Slot.BLUE, [replace(refused, slot="blue"), standby]) == standby.release
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "facts"),
+    [
+        (DeploymentState.RUNNING, Kind.DEPLOY, {"candidate_expected": True}),
+        (DeploymentState.RUNNING, Kind.ROLLBACK, {}),
+        (DeploymentState.FAILED, Kind.CHECK, {"candidate_expected": True, "unsettled": ["start"]}),
+        (DeploymentState.RUNNING, Kind.DEPLOY, {"stopping": ["c1"]}),
+    ],
+    ids=["candidate under way", "rollback under way", "not undone", "being stopped"],
+)
+def test_the_ledger_does_not_say_what_a_slot_holds_where_a_run_may_have_changed_it(
+    state: DeploymentState, kind: Kind, facts: dict[str, object]
+) -> None:
+    standby = replace(change(release(1), None), slot="blue")
+    run = replace(change(release(2), None, state, kind, **facts), slot="blue")
+    assert stays_in(Slot.BLUE, [run, standby]) is None

@@ -16,6 +16,7 @@ import socket
 import struct
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 _ADD_BRIDGE, _DELETE_BRIDGE = 0x89A0, 0x89A1
@@ -65,6 +66,16 @@ class OwnDockerd:
             self._process.send_signal(number)
             self._process.wait(60)
             self._process = None
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """It takes connections and answers none, for as long as the block lasts; its containers run on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def power_cut(self) -> None:
         """All of it ends at once: the daemon, its containerd, the shims and whatever runs in containers."""
