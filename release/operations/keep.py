@@ -5,6 +5,7 @@ from __future__ import annotations
 from release.errors import UsageError
 from release.ledger.records import Standing
 from release.operations.result import Result
+from release.operations.settle import settle
 from release.pipeline.events import Said
 from release.rollout.hands import Hands
 from release.rollout.housekeeping import Pruned
@@ -12,7 +13,15 @@ from release.rollout.housekeeping import prune as prune_now
 
 
 def prune(hands: Hands, dry_run: bool) -> Pruned:
-    return prune_now(hands, dry_run=dry_run)
+    """What a dead run left is settled first: the standby that it displaced is no stopped container to remove.
+
+    The caller holds the deployment lock, but for a dry run. Raises Locked where a rollback is under way.
+    """
+    if dry_run:
+        return prune_now(hands, dry_run=True)
+    settle(hands)
+    with hands.rollback_lock(0.0):  # it may be about to start what would be removed
+        return prune_now(hands, dry_run=False)
 
 
 def accept(hands: Hands, wanted: str, reason: str) -> Result:
