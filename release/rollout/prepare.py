@@ -77,8 +77,7 @@ class Preflight:
         secrets = instances.read_secrets(hands.manifest)
         self._tell_changed_secrets(instances.fingerprints(secrets, hands.manifest.scope))
         self._require_port()
-        fresh = self._deployment.traffic() is None
-        if fresh:
+        if self._deployment.traffic() is None and not hands.proxy.status().installed:
             self._deployment.remember(installed_proxy=True)
         changed = hands.proxy.install()
         self._note_ports()
@@ -90,7 +89,7 @@ class Preflight:
         return f"{hands.engine.kind} {info.version}, {room}; nginx {'installed' if changed else 'ready'}"
 
     def undo(self) -> str | None:
-        """Takes the proxy down again only where this was the first deployment ever, and nothing serves through it."""
+        """Takes the proxy down again only where this run put it up, and nothing serves through it."""
         deployment = self._deployment
         if not deployment.fact("installed_proxy"):
             return None
