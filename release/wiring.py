@@ -325,7 +325,7 @@ def _notify(hands: Hands, occasion: Occasion, release: str, reason: str, live: s
     """Tells those named under `notify`; one that fails is recorded and fails nothing."""
     from release.notify import Event, Notifier
 
-    event = Event(occasion, hands.scope, release, reason, live, identity.actor(), identity.host())
+    event = Event(occasion, hands.scope, release, reason, live, hands.actor, identity.host())
     try:
         failures = Notifier(list(hands.manifest.notify)).send(event)
     except ManifestError as error:
@@ -334,6 +334,3 @@ def _notify(hands: Hands, occasion: Occasion, release: str, reason: str, live: s
         hands.report(Said(f"a notification failed: {failure}", "warning"))
         with contextlib.suppress(ReleaseError):
             hands.ledger.note("notification failed", failure)
-
-
-Factory = Callable[[], Hands]

@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from release.engine.base import Instance, State
-from release.errors import ProxyError, Refused, ReleaseError, UsageError
-from release.ledger.records import DeploymentRow, DeploymentState, ReleaseRow, StepState
+from release.errors import ProxyError, Refused, UsageError
+from release.ledger.records import DeploymentRow, ReleaseRow, StepState
 from release.naming import Slot
 from release.operations.rollback import ways
-from release.operations.standby import Way
 from release.proxy.base import Traffic
 from release.rollout import targets
 from release.rollout.hands import Hands
@@ -162,10 +161,6 @@ def _target(hands: Hands, live: str | None) -> tuple[str | None, str]:
     return choice.release.name, way.takes if way else ""
 
 
-def rollback_targets(hands: Hands) -> list[Way]:
-    return ways(hands)
-
-
 def logs(hands: Hands, wanted: str | None, tail: int | None, follow: bool) -> Iterator[str]:
     """Log lines of a slot or release (default: live); of a candidate that is gone, what was kept of it."""
     mine = hands.engine.instances(hands.manifest.scope)
@@ -201,6 +196,3 @@ def deployment_named(hands: Hands, wanted: str | None) -> DeploymentRow:
     raise UsageError(
         f"no deployment {wanted or ''} is recorded".replace("  ", " "), hint="`release history` lists them"
     )
-
-
-__all__ = ["DeploymentState", "ReleaseError", "Status", "deployment_named", "logs", "rollback_targets", "status"]

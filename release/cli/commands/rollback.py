@@ -43,7 +43,7 @@ def rollback(context: click.Context, to: str | None, list_: bool, reason: str) -
 
 
 def _list(session: Session, hands: Hands) -> int:
-    from release.operations.look import rollback_targets
+    from release.operations.rollback import ways
 
     found = [
         {
@@ -54,7 +54,7 @@ def _list(session: Session, hands: Hands) -> int:
             "how": way.how,
             "reason": way.release.reason,
         }
-        for way in rollback_targets(hands)
+        for way in ways(hands)
     ]
 
     def lines() -> list[str]:
