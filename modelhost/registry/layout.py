@@ -1,0 +1,67 @@
+"""Where things lie in a registry's directory, and how a `version.json` is read from it.
+
+    <root>/<component>/<version>/            immutable: read-only files and directories, arrived by rename
+    <root>/<component>/<version>/version.json
+    <root>/<component>/status.jsonl          append-only
+    <root>/<component>/.lock                 held while something arrives or leaves
+    <root>/<component>/.staging-…, .trash-…  on the way in, on the way out: nobody reads them
+
+A name with a dot in front is never a version. Symbolic links are never followed: what a link points at can change.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from modelhost.errors import IntegrityError, InvalidRequest
+from modelhost.metadata import NAME, VersionInfo, canonical_version
+
+VERSION_FILE = "version.json"
+STATUS_FILE = "status.jsonl"
+LOCK_FILE = ".lock"
+STAGING = ".staging-"
+TRASH = ".trash-"
+
+
+def is_component(name: str) -> bool:
+    """Whether this can be the name of a component; nothing that leads out of the registry is."""
+    return re.fullmatch(NAME, name) is not None
+
+
+def is_version(name: str) -> bool:
+    """Whether a directory of this name can be a version: canonical SemVer, so `v1.0.0` and `1.0` are not."""
+    try:
+        return canonical_version(name) == name
+    except ValueError:
+        return False
+
+
+def component_directory(root: Path, component: str) -> Path:
+    """The component's directory. Raises InvalidRequest for what is no name: it never leads out of the root."""
+    if not is_component(component):
+        raise InvalidRequest(
+            f"{component!r} is no component name", "lower-case letters and digits, parts joined by . _ or -"
+        )
+    return root / component
+
+
+def parse(text: str | bytes, where: str, component: str, version: str) -> VersionInfo:
+    """What a `version.json` says. Raises IntegrityError where it is unreadable or speaks of another version."""
+    try:
+        info = VersionInfo.model_validate_json(text)
+    except ValidationError as error:
+        found = "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}" for problem in error.errors()[:3]
+        )
+        raise IntegrityError(
+            f"{where} cannot be read: {found}", f"publish {component} anew under another version number"
+        ) from error
+    if (info.component, info.version) != (component, version):
+        raise IntegrityError(
+            f"{where} belongs to {info.component} {info.version}, and lies where {component} {version} should be",
+            "the files were swapped: put each version back in its place",
+        )
+    return info

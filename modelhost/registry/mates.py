@@ -1,0 +1,47 @@
+"""Whether the components of a set fit together: each names the digests of the mates that it works with. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from modelhost.errors import InvalidRequest, MateMismatch
+from modelhost.metadata import VersionInfo
+
+
+def misfits(members: Iterable[VersionInfo], known: Iterable[VersionInfo] = ()) -> list[str]:
+    """What does not fit, a phrase each. `known`: further versions, to say which one has the digest that is wanted.
+
+    Raises InvalidRequest where a component is in the set twice.
+    """
+    members = list(members)
+    chosen = {member.component: member for member in members}
+    if len(chosen) < len(members):
+        raise InvalidRequest("a set has one version of each component", ", ".join(_name(one) for one in members))
+    names = {(one.component, one.digest): _name(one) for one in (*known, *members)}
+    found = []
+    for member in members:
+        for component, wanted in sorted(member.mates.items()):
+            mate = chosen.get(component)
+            if mate is None or mate.digest != wanted:
+                has = "the set has none" if mate is None else f"the set has {_name(mate)} ({_short(mate.digest)})"
+                owner = names.get((component, wanted))
+                want = f"{owner} ({_short(wanted)})" if owner else f"the {component} of digest {wanted}"
+                found.append(f"{_name(member)} wants {want}, {has}")
+    return found
+
+
+def check_mates(members: Iterable[VersionInfo], known: Iterable[VersionInfo] = ()) -> None:
+    """Raise MateMismatch with every misfit of the set."""
+    found = misfits(members, known)
+    if found:
+        raise MateMismatch(
+            f"these do not fit together: {'; '.join(found)}", "choose the versions that name each other's digests"
+        )
+
+
+def _name(info: VersionInfo) -> str:
+    return f"{info.component} {info.version}"
+
+
+def _short(digest: str) -> str:
+    return digest[: len("sha256:") + 12]

@@ -1,0 +1,200 @@
+"""Publishing: a folder of weights and what is to be said of it become a version, whole or not at all.
+
+A version number is taken for good: it never means other weights, not even after its files were collected.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from modelhost.errors import Conflict, InvalidRequest, Refused, RegistryUnavailable
+from modelhost.metadata import File, VersionInfo
+from modelhost.registry import digests
+from modelhost.registry.base import Entry, Status
+from modelhost.registry.completeness import complete
+from modelhost.registry.directory import DirectoryRegistry, utc_now
+from modelhost.registry.durable import write_new
+from modelhost.registry.layout import VERSION_FILE
+from modelhost.registry.pickles import refuse_pickles
+from modelhost.registry.staging import arrive, staging
+
+_NOTHING = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The version as the registry holds it; `fresh` is False where exactly this had been published before."""
+
+    entry: Entry
+    fresh: bool
+
+
+def publish(
+    root: Path | str,
+    source: Path | Mapping[str, Path],
+    metadata: Mapping[str, Any],
+    *,
+    who: str,
+    allow_pickles: Collection[str] = (),
+    clock: Callable[[], datetime] = utc_now,
+) -> Published:
+    """Copy a folder (or a mapping of name in the version → file) into the registry at `root` as an unstable version.
+
+    `metadata` has the fields of `VersionInfo` but `files`; `created` is now where it is not given. Hidden files and a
+    `version.json` at the top of the folder are left out. Repeating it with the same content is no error.
+
+    Raises IncompleteMetadata (it names all that lacks), UnsafeWeights for pickles not in `allow_pickles`, Conflict
+    where the number is taken, InvalidRequest for a folder that cannot be read, RegistryUnavailable.
+    """
+    registry = DirectoryRegistry(root, clock)
+    files = gather(source)
+    planned = plan(metadata, files, clock)
+    refuse_pickles(files, allow_pickles)
+    component, version = planned.component, planned.version
+    with _writing(registry):
+        if registry.root.is_dir() and version in registry.published(component):
+            return _again(registry, complete(dict(planned), [_described(name, path) for name, path in files.items()]))
+        with staging(registry, component, version) as stage:
+            info = stage_version(stage, files, planned)
+            refuse_pickles({name: stage / name for name in files}, allow_pickles)  # The source may have changed since.
+            with registry.changing(component):
+                _refuse_removed(registry, component, version)
+                if arrive(registry, stage, registry.root / component / version):
+                    registry.record(component, version, Status.UNSTABLE, who, f"published: {info.note}")
+                    return Published(registry.find(component, version), True)
+        return _again(registry, info)
+
+
+def gather(source: Path | Mapping[str, Path]) -> dict[str, Path]:
+    """The files to publish, name → file, sorted. A link is followed where it stays in the folder, and refused where
+    it leaves it. Raises InvalidRequest, Refused."""
+    if isinstance(source, Mapping):
+        files = {name: Path(path) for name, path in sorted(source.items()) if name != VERSION_FILE}
+        _refuse_irregular(files)
+        return files
+    source = Path(source)
+    if not source.is_dir():
+        raise InvalidRequest(f"{source} is no folder", "name the folder that holds the weights")
+    files = {name: path for name, path in sorted(_walk(source, source)) if name != VERSION_FILE}
+    _refuse_irregular(files)
+    root = source.resolve()
+    leaving = [name for name, path in files.items() if not path.resolve().is_relative_to(root)]
+    if leaving:
+        raise Refused(
+            f"links lead out of {source}: {', '.join(leaving)}", "copy what they point at into the folder first"
+        )
+    return {name: path.resolve() for name, path in files.items()}
+
+
+def plan(metadata: Mapping[str, Any], files: Mapping[str, Path], clock: Callable[[], datetime]) -> VersionInfo:
+    """What will be published, but for the digests, checked before anything is copied. Raises IncompleteMetadata."""
+    unread = [_unread(name) for name in files]
+    bad = [name for name, file in zip(files, unread, strict=True) if file is None]
+    return complete({"created": clock(), **metadata}, [file for file in unread if file is not None], bad)
+
+
+def stage_version(stage: Path, files: Mapping[str, Path], planned: VersionInfo) -> VersionInfo:
+    """Copy the files into an empty directory, durably; `version.json` is written last. Raises OSError."""
+    copied = []
+    for name, path in files.items():
+        target = stage / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copied.append(digests.copy(path, target, name))
+    info = complete(dict(planned), copied)
+    write_new(stage / VERSION_FILE, encode(info))
+    return info
+
+
+def encode(info: VersionInfo) -> bytes:
+    """The bytes of a `version.json`."""
+    return info.model_dump_json(indent=2).encode() + b"\n"
+
+
+def changes(one: VersionInfo, other: VersionInfo) -> list[str]:
+    """The fields in which two publications differ, files by name; when they were made does not count."""
+    fields = [name for name in VersionInfo.model_fields if name not in ("created", "files")]
+    found = [name for name in fields if getattr(one, name) != getattr(other, name)]
+    ours, theirs = {file.path: file for file in one.files}, {file.path: file for file in other.files}
+    return found + [path for path in sorted(ours.keys() | theirs.keys()) if ours.get(path) != theirs.get(path)]
+
+
+def taken(info: VersionInfo, found: list[str]) -> Conflict:
+    """The error for a number that means something else already."""
+    return Conflict(
+        f"{info.component} {info.version} was published before, with another {', '.join(found)}",
+        "a version never changes: take the next number",
+    )
+
+
+def _again(registry: DirectoryRegistry, info: VersionInfo) -> Published:
+    entry = registry.find(info.component, info.version)
+    if found := changes(info, entry.info):
+        raise taken(info, found)
+    return Published(entry, False)
+
+
+def _refuse_removed(registry: DirectoryRegistry, component: str, version: str) -> None:
+    if version in registry.published(component):
+        return
+    if any(change.version == version for change in registry.changes(component)):
+        raise Conflict(
+            f"{component} {version} was published before, and its files were removed since",
+            "a number never means other weights: take the next one",
+        )
+
+
+def _walk(folder: Path, top: Path) -> Iterator[tuple[str, Path]]:
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from _walk(path, top)
+        else:
+            yield path.relative_to(top).as_posix(), path
+
+
+def _refuse_irregular(files: Mapping[str, Path]) -> None:
+    wrong = [name for name, path in files.items() if not _is_regular(path)]
+    if wrong:
+        raise Refused(
+            f"these are no files: {', '.join(wrong)}",
+            "a version is made of regular files: take out sockets, broken links and links to folders",
+        )
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def _unread(name: str) -> File | None:
+    try:
+        return File(path=name, bytes=0, sha256=_NOTHING, fast=_NOTHING[:32])
+    except ValueError:
+        return None
+
+
+def _described(name: str, path: Path) -> File:
+    seen = digests.Digests()
+    with path.open("rb", buffering=0) as file:
+        for chunk in digests.chunks(file):
+            seen.update(chunk)
+    return seen.file(name)
+
+
+@contextmanager
+def _writing(registry: DirectoryRegistry) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RegistryUnavailable(
+            f"nothing was published to {registry.root}: {error}", "look at its space and permissions"
+        ) from error
