@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from release import naming
 from release.naming import Slot
 
 if TYPE_CHECKING:
@@ -82,6 +83,18 @@ class Instance:
     oom_killed: bool = False
     pid_token: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def labels_of(spec: InstanceSpec) -> dict[str, str]:
+    """What an instance says of itself. Never a secret, nor its fingerprint."""
+    return {
+        **spec.labels,
+        naming.LABEL_SCOPE: spec.scope,
+        naming.LABEL_SLOT: str(spec.slot),
+        naming.LABEL_RELEASE: spec.release,
+        naming.LABEL_DEPLOYMENT: spec.deployment,
+        naming.LABEL_PORT: str(spec.host_port),
+    }
 
 
 class Engine(Protocol):

@@ -16,7 +16,7 @@ from release import naming
 from release.daemon import Daemon, labels_filter, status
 from release.direct.daemon import Direct
 from release.engine import host
-from release.engine.base import EngineInfo, Instance, InstanceSpec, State
+from release.engine.base import EngineInfo, Instance, InstanceSpec, State, labels_of
 from release.errors import EngineError
 from release.naming import Slot
 
@@ -95,21 +95,20 @@ class DockerEngine:
 
     def keep(self, instance_id: str, keep: bool) -> None:
         policy: Any = {"Name": "unless-stopped" if keep else "no"}
+        doing = f"set the restart policy of container {instance_id[:12]}"
         if self._direct.usable:
             path = f"/containers/{instance_id}/update"
-            status_, said = self._direct.ask("POST", path, body={"RestartPolicy": policy})
-            if status_ >= 400:
-                raise EngineError(f"could not set the restart policy of {instance_id[:12]}: {said.get('message')}")
+            self._asked(doing, "POST", path, body={"RestartPolicy": policy})
             return
-        with self._daemon.errors(f"set the restart policy of container {instance_id[:12]}"):
+        with self._daemon.errors(doing):
             self._daemon.api.update_container(instance_id, restart_policy=policy)
 
     def inspect(self, instance_id: str) -> Instance | None:
-        if self._direct.usable:
-            status_, said = self._direct.ask("GET", f"/containers/{instance_id}/json")
-            return None if status_ == 404 else _from_inspect(said)
+        doing = f"inspect container {instance_id[:12]}"
         try:
-            with self._daemon.errors(f"inspect container {instance_id[:12]}"):
+            if self._direct.usable:
+                return _from_inspect(self._asked(doing, "GET", f"/containers/{instance_id}/json"))
+            with self._daemon.errors(doing):
                 return _from_inspect(self._daemon.api.inspect_container(instance_id))
         except EngineError as error:
             if status(error) == 404:
@@ -123,7 +122,7 @@ class DockerEngine:
         wanted = {naming.LABEL_SCOPE: scope, naming.LABEL_SLOT: None, naming.LABEL_DEPLOYMENT: None}
         if self._direct.usable:
             query = {"all": "1", "filters": json.dumps(labels_filter(wanted))}
-            return [_from_list(row) for row in self._direct.ask("GET", "/containers/json", query)[1]]
+            return [_from_list(row) for row in self._asked("list containers", "GET", "/containers/json", query)]
         with self._daemon.errors("list containers"):
             rows = self._daemon.api.containers(all=True, filters=labels_filter(wanted))
         return [_from_list(row) for row in rows]
@@ -146,6 +145,14 @@ class DockerEngine:
                 yield from _lines(iter(stream))
             finally:
                 client.close()
+
+    def _asked(self, doing: str, method: str, path: str, query: dict[str, Any] | None = None, body: Any = None) -> Any:
+        """The answer to a direct question. Raises EngineError, with the status, for all that is no success."""
+        code, said = self._direct.ask(method, path, query, body)
+        if not 200 <= code < 300:
+            message = said.get("message") if isinstance(said, dict) else None
+            raise EngineError(f"could not {doing}: {message or f'it answered {code}'}", status=code)
+        return said
 
     def _create(self, spec: InstanceSpec) -> str:
         from docker.types import DeviceRequest, LogConfig
@@ -175,7 +182,7 @@ class DockerEngine:
             name=spec.name,
             environment=environment,
             ports=[(spec.container_port, "tcp")],
-            labels=instance_labels(spec),
+            labels=labels_of(spec),
             stop_timeout=round(spec.stop_timeout),
             host_config=host_config,
         )
@@ -239,18 +246,6 @@ def mount(volume: str) -> Mount:
 
     source, target, *mode = volume.split(":")
     return Mount(target, source, type="bind" if source.startswith("/") else "volume", read_only=mode == ["ro"])
-
-
-def instance_labels(spec: InstanceSpec) -> dict[str, str]:
-    """What a container says of itself. Never a secret, nor its fingerprint."""
-    return {
-        **spec.labels,
-        naming.LABEL_SCOPE: spec.scope,
-        naming.LABEL_SLOT: str(spec.slot),
-        naming.LABEL_RELEASE: spec.release,
-        naming.LABEL_DEPLOYMENT: spec.deployment,
-        naming.LABEL_PORT: str(spec.host_port),
-    }
 
 
 def _identity(labels: Mapping[str, str]) -> dict[str, Any]:

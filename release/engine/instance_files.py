@@ -25,15 +25,14 @@ from release.naming import Slot
 
 @dataclass(frozen=True)
 class InstanceFolder:
+    """`spec` never changes; it is read once, since another command may remove the folder at any time."""
+
     path: Path
+    spec: Mapping[str, Any]
 
     @property
     def id(self) -> str:
         return self.path.name
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        return _read(self.path / "spec.json")
 
     @property
     def state(self) -> dict[str, Any]:
@@ -97,18 +96,31 @@ def create(root: Path, spec: Mapping[str, Any], environment: Mapping[str, str]) 
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
         raise EngineError(f"cannot write to {root}: {error.strerror}", hint="is the disk full?") from error
-    return InstanceFolder(root / name)
+    return InstanceFolder(root / name, dict(spec))
+
+
+def found(path: Path) -> InstanceFolder | None:
+    """The instance in `path`; None where there is none, or none any more."""
+    spec = _read(path / "spec.json")
+    return InstanceFolder(path, spec) if spec else None
 
 
 def every(root: Path) -> Iterator[InstanceFolder]:
     """The instances under `root`, oldest first. What a killed command left half made or half removed is swept."""
     if not root.is_dir():
         return
-    for path in sorted(root.iterdir(), key=lambda p: p.stat().st_mtime if p.exists() else 0.0):
+    for path in sorted(root.iterdir(), key=_changed):
         if path.name.startswith(".removed-"):
             shutil.rmtree(path, ignore_errors=True)
-        elif not path.name.startswith(".") and (path / "spec.json").exists():
-            yield InstanceFolder(path)
+        elif not path.name.startswith(".") and (folder := found(path)) is not None:
+            yield folder
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _state(state: Mapping[str, Any]) -> State:
@@ -127,9 +139,9 @@ def _living(state: Mapping[str, Any], who: str) -> int | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        said: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise EngineError(f"cannot read {path}: {error}", hint="release doctor") from error
-    return found
+    return said

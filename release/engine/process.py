@@ -18,9 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from release import naming
 from release.engine import host, instance_files
-from release.engine.base import EngineInfo, Instance, InstanceSpec
+from release.engine.base import EngineInfo, Instance, InstanceSpec, labels_of
 from release.engine.instance_files import InstanceFolder
 from release.errors import EngineError
 
@@ -65,7 +64,7 @@ class ProcessEngine:
             "image_id": spec.image_id,
             "command": list(spec.command or image["command"]),
             "workdir": str(self._tree(spec.image_id)),
-            "labels": _labels(spec),
+            "labels": labels_of(spec),
             "log_max_size": spec.log_max_size,
             "log_max_files": spec.log_max_files,
         }
@@ -183,8 +182,7 @@ class ProcessEngine:
             )
 
     def _folder(self, instance_id: str) -> InstanceFolder | None:
-        folder = InstanceFolder(self._instances / instance_id)
-        return folder if instance_id and (folder.path / "spec.json").exists() else None
+        return instance_files.found(self._instances / instance_id) if instance_id else None
 
     def _found(self, instance_id: str) -> InstanceFolder:
         folder = self._folder(instance_id)
@@ -204,17 +202,6 @@ class ProcessEngine:
                 f"no such image: {image_id[:19]}", hint="deploy the release again, it is built anew from its tag"
             ) from error
         return found
-
-
-def _labels(spec: InstanceSpec) -> dict[str, str]:
-    return {
-        **spec.labels,
-        naming.LABEL_SCOPE: spec.scope,
-        naming.LABEL_SLOT: str(spec.slot),
-        naming.LABEL_RELEASE: spec.release,
-        naming.LABEL_DEPLOYMENT: spec.deployment,
-        naming.LABEL_PORT: str(spec.host_port),
-    }
 
 
 def _environment(spec: InstanceSpec, image: dict[str, Any]) -> dict[str, str]:

@@ -9,6 +9,7 @@ An image appears by rename and is whole then. Its command is the Dockerfile's CM
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -17,7 +18,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +83,8 @@ class DirectoryImages:
 
     def remove(self, image: Image) -> None:
         place = self._root / image.id.removeprefix("sha256:")
-        for spec in (self._root.parent / "instances").glob("*/spec.json"):
-            if json.loads(spec.read_text(encoding="utf-8")).get("image_id") == image.id:
-                raise EngineError(f"{image.reference} is in use by an instance", hint="release status")
+        if image.id in self._used():
+            raise EngineError(f"{image.reference} is in use by an instance", hint="release status")
         hidden = self._root / f"{_BUILDING}removed-{place.name}"
         try:
             shutil.rmtree(hidden, ignore_errors=True)  # of a removal that was killed
@@ -108,7 +107,7 @@ class DirectoryImages:
         if leftover.startswith(_BUILDING) and "/" not in leftover:
             shutil.rmtree(self._root / leftover, ignore_errors=True)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _beside(self, request: BuildRequest) -> Iterator[Path]:
         """A folder to build in, held by a lock as long as this process lives, and gone where the build fails."""
         try:
@@ -124,6 +123,14 @@ class DirectoryImages:
             raise BuildFailed(
                 f"building {request.release} failed: {error.strerror or error}", hint=f"df {self._root}"
             ) from error
+
+    def _used(self) -> set[str]:
+        """Ids of the images that instances of this root were started from."""
+        used = set()
+        for spec in (self._root.parent / "instances").glob("*/spec.json"):
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                used.add(json.loads(spec.read_text(encoding="utf-8")).get("image_id"))
+        return used
 
     def _every(self) -> Iterator[Image]:
         for place in self._places():

@@ -7,11 +7,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from release import naming
+from release.engine import instance_files
 from release.engine.base import Instance, State
 from release.errors import EngineError
 from release.naming import Slot
@@ -279,3 +281,18 @@ def test_an_image_in_use_cannot_be_removed(bench: Bench) -> None:
     with pytest.raises(EngineError):
         bench.store.remove(bench.image)
     assert bench.store.get(bench.image.id) is not None
+
+
+def test_keeping_what_is_not_there_is_an_error(bench: Bench) -> None:
+    assert bench.engine.inspect("nobody") is None
+    with pytest.raises(EngineError, match="nobody"):
+        bench.engine.keep("nobody", True)
+
+
+def test_an_instance_that_goes_while_it_is_looked_at_is_none(tmp_path: Path) -> None:
+    spec = {"name": "one", "labels": {}}
+    folder = instance_files.create(tmp_path, spec, {})
+    listed = instance_files.every(tmp_path)
+    assert [one.spec for one in listed] == [spec]
+    (folder.path / "spec.json").unlink()
+    assert list(instance_files.every(tmp_path)) == [] and instance_files.found(folder.path) is None
