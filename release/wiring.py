@@ -316,6 +316,7 @@ def _plan(hands: Hands, source: Source, resolved: Resolved, scratch: Path | None
         export=export,
         obtain=obtain,
         checks=checks.build(hands.manifest, approved=approve),
+        left_out=checks.unconfigured(hands.manifest),
         snapshot=resolved.snapshot,
         prefix=prefix,
     )

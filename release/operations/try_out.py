@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from release.checks import unconfigured
 from release.checks.base import Check, Subject, Target
 from release.errors import ReleaseError
 from release.ledger.journal import Journal
@@ -24,6 +25,7 @@ from release.rollout import bluegreen, identity
 from release.rollout.deployment import Deployment
 from release.rollout.gates import refusal
 from release.rollout.hands import Hands, Plan
+from release.verdict import Outcome
 
 
 def build(hands: Hands, plan: Plan, hold_lock: Callable[[str], Any]) -> Result:
@@ -52,13 +54,18 @@ def check_url(
             verdict = replace(one.run(subject), seconds=round(time.monotonic() - began, 3))
             hands.report(VerdictGiven(verdict))
             verdicts.append(verdict)
+    for left_out in unconfigured(hands.manifest):
+        hands.report(VerdictGiven(left_out))
+        verdicts.append(left_out)
     red = [verdict for verdict in verdicts if not verdict.green]
     data = {"verdicts": [{"check": v.check, "outcome": str(v.outcome), "reason": v.reason} for v in verdicts]}
     if red:
         error = refusal(red[0])
         error.context.update(data)
         raise error
-    return Result(0, "green", f"{url} passed {len(verdicts)} checks", data=data)
+    skips = sum(verdict.outcome is Outcome.SKIPPED for verdict in verdicts)
+    text = f"{url} passed {len(verdicts) - skips} checks{f'; {skips} were skipped' if skips else ''}"
+    return Result(0, "green", text, data=data)
 
 
 def _trial(hands: Hands, plan: Plan, wishes: Wishes, hold_lock: Callable[[str], Any], kind: Kind) -> Result:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from release.checks import ORDER
 from release.pipeline.step import Step
 from release.rollout.deployment import Deployment
 from release.rollout.finish import Commit, Retire
-from release.rollout.gates import Gate
+from release.rollout.gates import Gate, LeftOut
 from release.rollout.hands import Plan
 from release.rollout.observation import Observation
 from release.rollout.prepare import Hook, ObtainImage, Preflight, Resolve, Start
@@ -26,7 +27,7 @@ def steps(deployment: Deployment, plan: Plan, accepted: Mapping[str, str], execu
         ObtainImage(deployment, plan),
         *_hook(deployment, "before_start", hooks.before_start, execute),
         Start(deployment, plan),
-        *(Gate(deployment, check, accepted.get(check.name)) for check in plan.checks),
+        *_gates(deployment, plan, accepted),
         Push(deployment, plan.snapshot),
         *_hook(deployment, "before_switch", hooks.before_switch, execute),
         Switch(deployment),
@@ -57,6 +58,12 @@ def steps_after(deployment: Deployment, execute: Execute) -> list[Step]:
     """What follows the commit; an interruption leaves it to the next command, which finishes it."""
     hook = deployment.hands.manifest.hooks.after_commit
     return [*_hook(deployment, "after_commit", hook, execute), Retire(deployment)]
+
+
+def _gates(deployment: Deployment, plan: Plan, accepted: Mapping[str, str]) -> list[Step]:
+    gates = [Gate(deployment, check, accepted.get(check.name)) for check in plan.checks]
+    left_out = [LeftOut(deployment, verdict) for verdict in plan.left_out]
+    return sorted([*gates, *left_out], key=lambda gate: ORDER.index(gate.name))
 
 
 def _hook(deployment: Deployment, name: str, command: str | None, execute: Execute) -> list[Step]:

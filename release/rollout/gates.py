@@ -64,6 +64,25 @@ class Gate:
         )
 
 
+class LeftOut:
+    """A gate that the manifest does not configure: skipped aloud, and so on record."""
+
+    commits = False
+
+    def __init__(self, deployment: Deployment, verdict: Verdict) -> None:
+        self.name = verdict.check
+        self._deployment, self._verdict = deployment, verdict
+
+    def run(self) -> str | Skip:
+        hands = self._deployment.hands
+        hands.ledger.save_verdict(self._deployment.id, self._verdict)
+        hands.report(VerdictGiven(self._verdict))
+        return Skip(self._verdict.reason)
+
+    def undo(self) -> str | None:
+        return None
+
+
 def refusal(verdict: Verdict) -> Refused:
     if verdict.outcome is Outcome.NO_DATA:
         return Refused(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from release.pipeline.events import Report
     from release.pipeline.interruption import Interruption
     from release.proxy.base import Front, Proxy
+    from release.verdict import Verdict
 
     # Exports the tree of a release into a directory.
     Export = Callable[[Path], None]
@@ -101,6 +102,7 @@ class Plan:
     export: Export
     obtain: Obtain
     checks: list[Check] = field(default_factory=list)
+    left_out: list[Verdict] = field(default_factory=list)  # of the gates that are not configured
     snapshot: bool = False
     prefix: str = "."  # where in the repository the service's manifest lies
     observe: bool = True

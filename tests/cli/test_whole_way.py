@@ -83,6 +83,25 @@ def test_with_json_a_deployment_is_one_document_and_its_progress_is_on_stderr(pl
     assert "✓ switch: " in place.first.err
 
 
+def test_a_gate_that_is_not_configured_is_skipped_aloud_and_on_record(place: Place) -> None:
+    told = "not configured (checks.quality)"
+    assert f"– quality: skipped: {told}" in place.first.err
+    record = place.json("report", json.loads(place.first.out)["deployment"])
+    gates = ["health", "warmup", "contract", "integration", "quality", "latency"]
+    assert [stage["step"] for stage in record["stages"] if stage["step"] in gates] == gates
+    assert [verdict["reason"] for verdict in record["verdicts"] if verdict["check"] == "quality"] == [told]
+
+
+def test_gates_against_a_url_tell_passed_from_skipped(place: Place) -> None:
+    url = place.repository.public_url
+    said = inside("check", "--url", url, "--json", cwd=place.repository.path, state=place.state)
+    document = json.loads(said.out)
+    outcomes = {verdict["check"]: verdict["outcome"] for verdict in document["data"]["verdicts"]}
+    assert outcomes["health"] == "pass" and outcomes["quality"] == "skipped"
+    skips = list(outcomes.values()).count("skipped")
+    assert document["text"] == f"{url} passed {len(outcomes) - skips} checks; {skips} were skipped"
+
+
 def test_a_workflow_gets_outputs_and_a_summary(place: Place) -> None:
     folder = place.state.parent
     assert place.second.code == 0, place.second.err
