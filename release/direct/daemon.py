@@ -22,7 +22,14 @@ class Direct:
     """Questions to one daemon over its unix socket or plain TCP. `usable` is False for TLS and ssh: use the SDK."""
 
     def __init__(self, host: str, hint: str) -> None:
-        self._parts = urlsplit(host)
+        try:
+            self._parts = urlsplit(host)
+            _ = self._parts.port
+        except ValueError as error:
+            raise EngineError(
+                f"{host} is no address of a Docker Engine: {error}",
+                hint="write DOCKER_HOST (or engine.host in release.yaml) as unix:///path or tcp://host:port",
+            ) from error
         self._hint = hint
 
     @property

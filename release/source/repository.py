@@ -96,11 +96,15 @@ class Source:
     def read(self, commit: str, path: str) -> str | None:
         """The text of a file as `commit` holds it; None where it holds none. Raises SourceError where it is no text."""
         try:
-            return self._git("show", f"{commit}:{path}")
+            text = self._git("show", f"{commit}:{path}")
+            text.encode()  # GitPython lets through what is no UTF-8, as lone surrogates
+        except UnicodeEncodeError as error:
+            raise SourceError(f"{path} of {commit[:7]} is no UTF-8 text", hint="save it as UTF-8") from error
         except SourceError as error:
             if error.context.get("status") == 128 and not self._git("ls-tree", "--full-tree", commit, "--", path):
                 return None
             raise
+        return text
 
     def snapshot(self, into: Path) -> Resolved:
         """Copies the working tree into `into`: tracked files as they are now and new ones that git does not ignore.
@@ -187,15 +191,20 @@ class Source:
 
 
 def public_url(url: str) -> str:
-    """The address of a remote without user, password or query; `git@host:team/app.git` becomes https, a path none."""
+    """The address of a remote without user, password or query; `git@host:team/app.git` becomes https. Empty for a path,
+    and for what is no address."""
     scp = re.match(r"^(?:[^@/]+@)?([\w.-]+):(?!//)(.+)$", url)
     if scp is not None:
         url = f"https://{scp[1]}/{scp[2].lstrip('/')}"
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:  # git would not get far with it either
+        return ""
     if parts.scheme not in ("http", "https", "ssh", "git"):
         return ""
     host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
+    host = f"[{host}]" if ":" in host else host
     return urlunsplit((parts.scheme, host + port, parts.path.removesuffix(".git"), "", ""))
 
 
@@ -228,7 +237,8 @@ def _mapped(stderr: str, status: object, arguments: tuple[str, ...], place: obje
         hint = "free some disk space (release prune)"
     elif "lfs" in text.lower():
         hint = "git lfs install && git lfs pull"
-    return SourceError(f"git {arguments[0]} failed: {text}"[:600], hint=hint, status=status)
+    command = next((word for word in arguments if word.islower() and word[0].isalpha() and "=" not in word), "")
+    return SourceError(f"git {command} failed: {text}"[:600], hint=hint, status=status)
 
 
 def _rfc3339(seconds: float) -> str:

@@ -39,12 +39,13 @@ def files(tree: Path) -> Iterator[Path]:
 
 def settle(tree: Path, time: float) -> None:
     """Modes and times depend on the commit alone, and not on this host's umask: the image's layers are the same."""
-    for folder, _, names in os.walk(tree):
+    for path in files(tree):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+        os.utime(path, (time, time), follow_symlinks=False)
+    for folder, _, _ in os.walk(tree):
         Path(folder).chmod(0o755)
-        for path in (Path(folder) / name for name in names):
-            if not path.is_symlink():
-                path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
-            os.utime(path, (time, time), follow_symlinks=False)
+        os.utime(folder, (time, time))
 
 
 def copy(source: Path, target: Path) -> None:

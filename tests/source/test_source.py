@@ -169,12 +169,32 @@ def test_a_file_is_read_as_the_commit_holds_it(repository: Path) -> None:
     assert source.read(commit, "nothing.yaml") is None
 
 
+def test_a_file_that_is_no_text_is_an_error(repository: Path) -> None:
+    (repository / "app.py").write_bytes(b"\xff\xfe")
+    git(repository, "commit", "--quiet", "--all", "-m", "two")
+    with pytest.raises(SourceError, match="no UTF-8 text"):
+        Source(repository).read(git(repository, "rev-parse", "HEAD"), "app.py")
+
+
+def test_times_and_modes_of_an_export_are_the_commits_own(repository: Path, tmp_path: Path) -> None:
+    source = Source(repository)
+    trees = [tmp_path / "one", tmp_path / "two"]
+    for tree, umask in zip(trees, (0o022, 0o077), strict=True):
+        before = os.umask(umask)
+        source.export(source.resolve("v1.0.0").commit, tree)
+        os.umask(before)
+    one, two = ({p.relative_to(t): (p.lstat().st_mode, p.lstat().st_mtime) for p in t.rglob("*")} for t in trees)
+    assert one == two and len({time for _, time in one.values()}) == 1
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
         ("https://robot:token@example.com:8443/team/app.git", "https://example.com:8443/team/app"),
         ("git@example.com:team/app.git", "https://example.com/team/app"),
         ("ssh://git@example.com/team/app", "ssh://example.com/team/app"),
+        ("https://[2001:db8::1]:8443/app.git", "https://[2001:db8::1]:8443/app"),
+        ("https://example.com:port/app.git", ""),
         ("/srv/git/app.git", ""),
         ("file:///srv/git/app.git", ""),
     ],
