@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Standing(StrEnum):
-    """How a release stands; only `good` and accepted ones are rollback targets without being named."""
+    """How a release stands; a rollback that names none goes to a `good` or an `unobserved` one only."""
 
     NEW = "new"  # never served
     GOOD = "good"
@@ -47,8 +47,8 @@ class StepState(StrEnum):
 
 @dataclass(frozen=True)
 class ReleaseRow:
-    """A release: immutable identity, and how it stands. `config` is the manifest as first deployed (JSON, no secrets);
-    `secrets` maps a secret's name to the fingerprint it had; `tested` and `served` tell retention what counts."""
+    """A release: immutable identity, and how it stands. `config` is the manifest with which it went live last, else as
+    first deployed (JSON, no secrets); `secrets` maps a secret's name to the fingerprint it had then."""
 
     name: str
     tag: str

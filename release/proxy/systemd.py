@@ -3,6 +3,7 @@ plainly where no systemd runs."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from release.proxy.durable import write_file
 UNITS = Path("/etc/systemd/system")
 _RUNTIME = Path("/run/systemd/system")  # sd_booted(3): there exactly where systemd is the init system
 _TIMEOUT = 30.0
+_PLAIN_WORD = re.compile(r"[A-Za-z0-9._/@+,~=:-]+")  # the rest is quoted: systemd splits at spaces, fills in % and $
 
 
 def unit_name(scope: str) -> str:
@@ -131,8 +133,14 @@ Description=Log rotation of release for {scope}
 
 [Service]
 Type=oneshot
-ExecStart={" ".join(rotate)}
+ExecStart={" ".join(map(_quoted, rotate))}
 """
+
+
+def _quoted(word: str) -> str:
+    """A word of a command line as systemd takes it (systemd.service(5), "Command lines")."""
+    plain = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return word if _PLAIN_WORD.fullmatch(word) else f'"{plain}"'
 
 
 def _timer(scope: str) -> str:

@@ -23,6 +23,17 @@ def test_the_unit_starts_the_very_command_that_the_toolkit_starts() -> None:
     assert "WantedBy=multi-user.target" in text
 
 
+def test_a_command_to_rotate_with_may_hold_any_path() -> None:
+    texts = units(rotate=("/opt/my tools/release", "proxy", "rotate", "--state", '/srv/50% "state" of $HOME\\x'))
+    (line,) = [
+        line
+        for text in texts.values()
+        for line in text.splitlines()
+        if line.startswith("ExecStart=") and "rotate" in line
+    ]
+    assert line == ('ExecStart="/opt/my tools/release" proxy rotate --state "/srv/50%% \\"state\\" of $$HOME\\\\x"')
+
+
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
