@@ -45,7 +45,7 @@ class DirectoryRegistry:
 
     def __init__(self, root: Path | str, clock: Callable[[], datetime] = utc_now) -> None:
         self.root = Path(root)
-        self._clock = clock
+        self.clock = clock
         self._infos: dict[Path, tuple[_Stamp, VersionInfo]] = {}
         self._logs: dict[Path, tuple[_Stamp, tuple[StatusChange, ...]]] = {}
 
@@ -101,7 +101,7 @@ class DirectoryRegistry:
 
     def record(self, component: str, version: str, status: Status, who: str, why: str) -> StatusChange:
         """Append without asking whether there is such a version: for those who hold `changing`. Raises OSError."""
-        change = StatusChange(self._clock(), version, Status(status), who, why)
+        change = StatusChange(self.clock(), version, Status(status), who, why)
         statuslog.append(self._status_file(component), change)
         return change
 
