@@ -92,6 +92,21 @@ class Notifier:
         return failures
 
 
+def malformed(urls: Sequence[str]) -> list[tuple[int, str]]:
+    """Position and complaint of each address that apprise cannot take, without its secrets. Nothing is sent.
+
+    Importing apprise takes longer than a rollback: for commands that have the time.
+    """
+    import apprise
+
+    write = "write one such as slack://TOKEN/#channel, mailto://USER:PASSWORD@HOST or json://HOST/PATH"
+    return [
+        (index, f"({hidden(url)}) is no address that apprise knows; {write}")
+        for index, url in enumerate(urls)
+        if url.strip() and apprise.Apprise.instantiate(url) is None
+    ]
+
+
 class _Letter(threading.Thread):
     """One event to one address. A daemon: a peer that never answers does not keep the command from ending."""
 

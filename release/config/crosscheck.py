@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 
-from release.config.complaint import Complaint
-from release.config.model import Manifest
+from release.config.complaint import Complaint, shown
+from release.config.model import HOST_NAMES, Manifest
 
 
 def crosscheck(manifest: Manifest) -> list[Complaint]:
     """Every rule that does not hold, each at the key that is easiest to change."""
-    return [*_ports(manifest), *_container(manifest), *_registry(manifest), *_quality(manifest)]
+    return [*_ports(manifest), *_proxy(manifest), *_container(manifest), *_registry(manifest), *_quality(manifest)]
 
 
 def _ports(manifest: Manifest) -> Iterator[Complaint]:
@@ -24,6 +25,19 @@ def _ports(manifest: Manifest) -> Iterator[Complaint]:
         if port in taken:
             yield Complaint(tuple(key.split(".")), f"is {port}, which {taken[port]} takes already; choose another")
         taken.setdefault(port, key)
+
+
+def _proxy(manifest: Manifest) -> Iterator[Complaint]:
+    """Here, and not at the fields: a release that was deployed with such a value all the same can still be read."""
+    names, address = manifest.proxy.server_name, manifest.proxy.address
+    if not HOST_NAMES.fullmatch(names):
+        text = f"is {shown(names)}, no list of host names; write names with one space between, or _ for every name"
+        yield Complaint(("proxy", "server_name"), text)
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        text = f"is {shown(address)}, no IP address; write one of this host's, or 0.0.0.0 for all of them"
+        yield Complaint(("proxy", "address"), text)
 
 
 def _container(manifest: Manifest) -> Iterator[Complaint]:

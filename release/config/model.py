@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -50,6 +51,8 @@ __all__ = [
     "WarmUp",
     "Wheelhouse",
 ]
+
+HOST_NAMES = re.compile(r"[A-Za-z0-9.*_-]+(?: [A-Za-z0-9.*_-]+)*")  # what nginx takes as server_name, unquoted
 
 
 class Base(Section):

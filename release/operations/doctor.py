@@ -41,6 +41,7 @@ def examine(hands: Hands, holder: dict[str, Any] | None) -> list[Finding]:
         ("ledger", lambda: _ledger(hands, holder)),
         ("leftovers", lambda: _leftovers(hands, holder)),
         ("secrets", lambda: _secrets(hands)),
+        ("notify", lambda: _notify(hands)),
         ("rollback", lambda: _rollback(hands)),
     ):
         found += _asked(about, question)
@@ -160,6 +161,18 @@ def _secrets(hands: Hands) -> list[Finding]:
         row.secrets if row else {}, instances.read_secrets(hands.manifest), hands.manifest.scope
     )
     return [Finding("secrets", True, f"{name} changed since {live} was deployed", "") for name in changed]
+
+
+def _notify(hands: Hands) -> list[Finding]:
+    """Nobody hears of an address that cannot be used, just when there is something to hear."""
+    if not hands.manifest.notify:
+        return [Finding("notify", True, "nobody is told of deployments and rollbacks")]
+    from release.notify import malformed
+
+    found = malformed(hands.manifest.notify)
+    return [
+        Finding("notify", False, f"notify.{index} {text}", "deploy with a mended release.yaml") for index, text in found
+    ]
 
 
 def _rollback(hands: Hands) -> list[Finding]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from release import naming
-from release.config.model import Manifest
+from release.config.model import HOST_NAMES, Manifest
 from release.errors import ProxyError
 from release.proxy.address import listen
 from release.proxy.base import Traffic
@@ -21,8 +21,6 @@ from release.proxy.shares import BUCKETS
 TEMPLATES = Path(__file__).parent / "templates"
 _CONFIG = "@config@"
 _PLAIN_PATH = re.compile(r"^/[A-Za-z0-9 ._/@+,~=:-]*$")  # nginx has no way to quote `$` in a path
-
-_SERVER_NAME = re.compile(r"^[A-Za-z0-9.*_-]+(?: [A-Za-z0-9.*_-]+)*$")
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ def sticky_key(sticky: str, variable: str) -> tuple[str, str] | None:
 def _service(manifest: Manifest, layout: Layout, flags: str) -> str:
     """The part for an http block; `flags` is what the flag tree's path begins with."""
     proxy = manifest.proxy
-    if not _SERVER_NAME.fullmatch(proxy.server_name):
+    if not HOST_NAMES.fullmatch(proxy.server_name):
         raise ProxyError(
             f"proxy.server_name {proxy.server_name!r} is no list of host names", hint="write names with spaces between"
         )

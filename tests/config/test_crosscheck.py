@@ -16,6 +16,9 @@ QUALITY = "checks: {quality: {cases: a, request: {}, answer: '%s', metrics: {ble
         ("registry: {push: true}\n", "registry.push needs `image`"),
         ("image: a/b\nregistry: {push: true}\nengine: {kind: process}\n", "has no images to push"),
         ("service: a\ncontainer: {port: 1, env: {K: a}, secrets: {K: env:K}}\n", "stands under container.env too"),
+        ("proxy: {server_name: 'a; }'}\n", 'proxy.server_name is "a; }", no list of host names; write names'),
+        ("proxy: {server_name: ''}\n", 'proxy.server_name is "", no list of host names; write names'),
+        ("proxy: {address: localhost}\n", 'proxy.address is "localhost", no IP address; write one'),
         (QUALITY % "a[", "checks.quality.answer is no JMESPath expression"),
     ],
 )
@@ -25,6 +28,7 @@ def test_what_does_not_fit_together_is_refused(mistake_of, more: str, words: str
 
 def test_what_fits_together_is_accepted(manifest_of) -> None:
     assert manifest_of(QUALITY % "result.texts[0]").checks.quality.answer == "result.texts[0]"
+    assert manifest_of("proxy: {server_name: 'a.example *.b.example', address: '::'}\n").proxy.address == "::"
     assert manifest_of("image: r.example.com/a/b\nregistry: {push: true}\n").registry.push is True
 
 

@@ -56,6 +56,7 @@ def check(context: click.Context) -> int:
     """Say whether the manifest is usable; name every mistake at once."""
     with Session.of(context) as session:
         loaded = _load(context)
+        _check_notify(loaded)
         document = {"ok": True, "file": str(loaded.path), "service": loaded.manifest.service}
         return session.show(document, lambda: [f"{loaded.path} is good: {loaded.manifest.scope}"])
 
@@ -70,6 +71,20 @@ def schema(context: click.Context) -> int:
         from release.config.schema import schema_text
 
         return session.show(document(), lambda: [schema_text().rstrip()])
+
+
+def _check_notify(loaded: Loaded) -> None:
+    """Not in the loader: apprise takes longer to import than most commands take."""
+    if not loaded.manifest.notify:
+        return
+    from release.config.complaint import Complaint, manifest_error
+    from release.notify import malformed
+
+    origin = loaded.provenance.get("notify")  # a list is one value: its line is where it begins
+    found = malformed(loaded.manifest.notify)
+    complaints = [Complaint(("notify", index), text, origin) for index, text in found]
+    if complaints:
+        raise manifest_error(complaints, loaded.path.name)
 
 
 def _load(context: click.Context) -> Loaded:
