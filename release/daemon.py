@@ -76,12 +76,6 @@ class Daemon:
                 response.close()
             client.close()
 
-    def close(self) -> None:
-        client: APIClient | None = getattr(self._local, "client", None)
-        if client is not None:
-            client.close()
-            self._local.client = None
-
     @contextmanager
     def errors(self, doing: str) -> Iterator[None]:
         """Maps what the SDK, requests and urllib3 raise to EngineError: `could not <doing>: <reason>`."""

@@ -14,12 +14,14 @@ import fcntl
 import json
 import os
 import pwd
+import re
 import shlex
 import socket
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -32,6 +34,7 @@ _TEXT_BYTES = 4096
 # `holder()` borrows the lock for some microseconds; an acquirer that meets it must not take it for a run.
 _GRACE_SECONDS = 0.1
 _POLL_SECONDS = 0.005
+_SETTING = re.compile(r"^((?:--set=)?[^=]*=).*", re.DOTALL)
 
 
 class FileLock:
@@ -219,10 +222,19 @@ def _self(since: str, deployment: str | None, command: str | None) -> dict[str, 
         "pid": os.getpid(),
         "user": _user(),
         "host": socket.gethostname()[:100],
-        "command": (command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))[:300],
+        "command": (command or told(sys.argv))[:300],
         "deployment": deployment,
         "since": since,
     }
+
+
+def told(argv: Sequence[str]) -> str:
+    """A command line for others to read: without the values of `--set`, one of which may be a password."""
+    words = [Path(argv[0]).name]
+    for before, word in pairwise(argv):
+        sets = before == "--set" or word.startswith("--set=")
+        words.append(_SETTING.sub(r"\1…", word) if sets else word)
+    return shlex.join(words)
 
 
 def _user() -> str:

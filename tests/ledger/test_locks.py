@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from release.errors import LedgerError, Locked
-from release.ledger.locks import DeploymentLock, FileLock, TrafficLock, describe
+from release.ledger.locks import DeploymentLock, FileLock, TrafficLock, describe, told
 
 HOLD = (
     "import sys, time\n"
@@ -253,6 +253,11 @@ def test_an_unreadable_name_is_no_error(tmp_path: Path, text: str) -> None:
         assert DeploymentLock(tmp_path / "lock").holder() == {}
     assert "left no name" in describe({})
     assert describe({"pid": 3}).startswith("`?` of ? on ? (pid 3)")
+
+
+def test_a_command_is_told_without_the_values_that_it_sets() -> None:
+    command = ["/usr/bin/release", "deploy", "v1.0.0", "--set", "registry.password=pw=12", "--set=a.b=c d", "--json"]
+    assert told(command) == "release deploy v1.0.0 --set 'registry.password=…' '--set=a.b=…' --json"
 
 
 def test_a_long_command_is_cut_and_stays_readable(tmp_path: Path) -> None:
