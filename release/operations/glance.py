@@ -43,7 +43,7 @@ class Glance:
     def live(self, traffic: Traffic) -> str | None:
         """The release that serves: by the engine where it answers soon, else by the ledger where that agrees with the
         flags. Where neither can tell, it waits for the engine, and raises EngineError."""
-        if self.soon() is None and (recorded := _recorded(self._hands, traffic)) is not None:
+        if self.soon() is None and (recorded := recorded_live(self._hands, traffic)) is not None:
             return recorded
         return live_release(self._hands, traffic.live, self.whole())
 
@@ -54,7 +54,8 @@ class Glance:
             self._error = error
 
 
-def _recorded(hands: Hands, traffic: Traffic) -> str | None:
+def recorded_live(hands: Hands, traffic: Traffic) -> str | None:
+    """The release that serves by the ledger, where its last switch is what the flags say; None where it is not."""
     for switch in hands.ledger.switches(limit=1):
         return switch.release if switch.after == traffic.green and switch.release else None
     return None

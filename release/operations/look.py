@@ -7,13 +7,17 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from release.engine.base import Instance, State
-from release.errors import ProxyError, Refused, UsageError
+from release.errors import EngineError, ProxyError, Refused, UsageError
 from release.ledger.records import DeploymentRow, ReleaseRow, StepState
 from release.naming import Slot
+from release.operations.glance import recorded_live
 from release.operations.rollback import ways
+from release.operations.standby import recorded_way
 from release.proxy.base import Traffic
 from release.rollout import targets
 from release.rollout.hands import Hands
+
+_UNKNOWN = "unknown"  # what the engine alone could tell, where it does not answer
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class SlotView:
     """`share` in per mille; `release` and `state` are empty where nothing is in the slot."""
 
     slot: str
-    role: str  # live, candidate, standby, empty
+    role: str  # live, candidate, standby, empty; unknown where the engine does not answer
     share: int
     release: str = ""
     state: str = ""
@@ -56,6 +60,7 @@ class Status:
     target: str | None
     takes: str
     problems: tuple[str, ...] = field(default=())
+    engine_answers: bool = True  # False: what runs is what the ledger says should
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -64,9 +69,9 @@ class Status:
 def status(hands: Hands, holder: dict[str, Any] | None) -> Status:
     """`holder` is what the deployment lock says (None: nobody holds it)."""
     traffic, problems = _traffic(hands)
-    mine = hands.engine.instances(hands.manifest.scope)
     rows = {row.name: row for row in hands.ledger.releases()}
-    slots = tuple(_slot(hands, slot, traffic, mine, rows) for slot in Slot)
+    slots, silent = _slots(hands, traffic, rows)
+    problems += silent
     live = next((view.release for view in slots if view.role == "live" and view.release), None)
     problems += _differences(traffic, slots, rows)
     running = _running(hands, holder)
@@ -74,7 +79,7 @@ def status(hands: Hands, holder: dict[str, Any] | None) -> Status:
         problems.append(f"{running.deployment} lost its process; the next `release deploy` or `rollback` settles it")
     proxy = hands.proxy.status()
     problems += proxy.problems
-    target, takes = _target(hands, live)
+    target, takes = _target(hands, live, traffic, asks_engine=not silent)
     recent = hands.ledger.deployments(limit=1)
     return Status(
         scope=hands.manifest.scope,
@@ -86,6 +91,7 @@ def status(hands: Hands, holder: dict[str, Any] | None) -> Status:
         target=target,
         takes=takes,
         problems=tuple(dict.fromkeys(problems)),
+        engine_answers=not silent,
     )
 
 
@@ -94,6 +100,29 @@ def _traffic(hands: Hands) -> tuple[Traffic | None, list[str]]:
         return hands.proxy.switch.get(), []
     except ProxyError as error:
         return None, [str(error)]
+
+
+def _slots(
+    hands: Hands, traffic: Traffic | None, rows: dict[str, ReleaseRow]
+) -> tuple[tuple[SlotView, ...], list[str]]:
+    """Both slots as the engine has them; where it does not answer, as the ledger has them, and the reason."""
+    try:
+        mine = hands.engine.instances(hands.manifest.scope)
+        return tuple(_slot(hands, slot, traffic, mine, rows) for slot in Slot), []
+    except EngineError as error:
+        return tuple(_unseen(hands, slot, traffic, rows) for slot in Slot), [str(error)]
+
+
+def _unseen(hands: Hands, slot: Slot, traffic: Traffic | None, rows: dict[str, ReleaseRow]) -> SlotView:
+    share = traffic.share(slot) if traffic else 0
+    if traffic is not None and share > 500:
+        role, release = "live", recorded_live(hands, traffic)
+    else:
+        release = targets.stays_in(slot, hands.ledger.deployments(limit=50))
+        role = "standby" if release else _UNKNOWN
+    row = rows.get(release or "")
+    standing = str(row.standing) if row else ""
+    return SlotView(str(slot), role, share, release or "", _UNKNOWN, standing, port=hands.manifest.slots.port(slot))
 
 
 def _slot(
@@ -128,7 +157,7 @@ def _differences(traffic: Traffic | None, slots: tuple[SlotView, ...], rows: dic
     """Where flag files, engine and ledger do not tell the same story; each sentence names the mend."""
     found = []
     for view in slots:
-        if view.share > 0 and view.state != State.RUNNING:
+        if view.share > 0 and view.state not in (State.RUNNING, _UNKNOWN):
             what = f"{view.release} is {view.state}" if view.release else "nothing runs there"
             found.append(f"traffic goes to {view.slot}, and {what}: `release rollback`, or deploy again")
         if view.release and view.release not in rows:
@@ -149,7 +178,7 @@ def _running(hands: Hands, holder: dict[str, Any] | None) -> RunView | None:
     return RunView(row.id, row.release, str(row.kind), step, since, row.actor, holder)
 
 
-def _target(hands: Hands, live: str | None) -> tuple[str | None, str]:
+def _target(hands: Hands, live: str | None, traffic: Traffic | None, *, asks_engine: bool) -> tuple[str | None, str]:
     """The bare rollback's target, and what it would take; the reason where there is none."""
     try:
         choice = targets.choose(live, hands.ledger.releases(), hands.ledger.deployments(limit=50), None)
@@ -157,6 +186,13 @@ def _target(hands: Hands, live: str | None) -> tuple[str | None, str]:
         return None, error.message
     if choice.release is None:
         return None, choice.reason
+    if not asks_engine:
+        idle = Slot.BLUE if traffic is None else traffic.live.other
+        warm = recorded_way(hands, choice.release, idle, own="") is not None
+        return (
+            choice.release.name,
+            "warm by the ledger: one rename, if it answers" if warm else "which takes the engine",
+        )
     way = next((w for w in ways(hands) if w.release.name == choice.release.name), None)
     return choice.release.name, way.takes if way else ""
 

@@ -59,9 +59,11 @@ def test_an_engine_that_is_away_is_named_and_the_same_release_serves_when_it_is_
 ) -> None:
     two_releases(own)
     engine.stop()
-    for command in (("deploy", "v1.2.0"), ("rollback",), ("status",)):
+    for command in (("deploy", "v1.2.0"), ("rollback",)):
         ran = own.run(*command, expect=3)
         assert "Docker Engine" in ran.err and "start" in ran.err, ran.err
+    status = own.run("status", expect=3).out
+    assert "Docker Engine" in status and "v1.1.0" in status and "rollback  to v1.0.0" in status, status
     looked = own.run("doctor", expect=3)
     assert "Docker Engine" in looked.out
     engine.start()
@@ -82,6 +84,8 @@ def test_a_rollback_to_a_warm_standby_does_not_wait_for_an_engine_that_hangs(own
         again = own.run("rollback")
         assert "already rolled back" in again.out
         assert b"1.0.0" in version(own)
+        status = own.run("status", "--json", expect=3).document
+        assert status["engine_answers"] is False and str(status["live"]).startswith("v1.0.0-")
     mended = own.run("doctor", "--mend", expect=None).out
     assert "the engine answers again and knows of the rollback" in mended, mended
     live = next(name for name in own.containers() if "v1.0.0" in name)

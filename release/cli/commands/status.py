@@ -29,7 +29,7 @@ def status(context: click.Context, watch: bool, interval: float) -> int:
 
     One line a slot: its share of traffic, release, state and standing; then the run that is under way with its step
     and owner, the last one that ended, and what a bare rollback would do. Where flag files, engine and ledger do not
-    agree, it says so and how to mend it.
+    agree, it says so and how to mend it. Where the engine does not answer, it shows what the ledger knows; exit code 3.
     """
     if watch and current(context).json:
         raise click.UsageError("--watch shows many pictures, --json prints one document; use one of them", context)
@@ -38,10 +38,10 @@ def status(context: click.Context, watch: bool, interval: float) -> int:
         if watch:
             return _watch(desk, hands, interval)
         found = _look(desk, hands)
-        document = {"ok": True, **found.as_json()}
+        document = {"ok": found.engine_answers, **found.as_json()}
         if document.get("last"):
             document["last"].pop("facts")  # they are for recovery, and no interface
-        return session.show(document, lambda: _lines(found))
+        return session.show(document, lambda: _lines(found), 0 if found.engine_answers else 3)
 
 
 def _look(desk: Desk, hands: Hands) -> Status:
