@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from release.engine.base import Instance, State
-from release.errors import EngineError, LedgerError, ProxyError, Refused, ReleaseError
+from release.errors import EngineError, Interrupted, LedgerError, ProxyError, Refused, ReleaseError
 from release.ledger.records import DeploymentRow, DeploymentState, Kind, ReleaseRow, Standing, SwitchRow
 from release.ledger.store import utc_now
 from release.naming import Slot
@@ -141,9 +141,7 @@ def _go(hands: Hands, row: DeploymentRow, target: ReleaseRow, reason: str, began
         try:
             switched, warm = _switch(hands, row, target, began, glance)
         except BaseException as error:
-            with quietly(hands, "how this rollback ended"):
-                code = error.exit_code if isinstance(error, ReleaseError) else 3
-                hands.ledger.finish(row.id, DeploymentState.FAILED, code, str(error))
+            _record_failure(hands, row, error)
             raise
         milliseconds = (time.monotonic() - began) * 1000
         problem = _verified(hands, switched)
@@ -275,6 +273,14 @@ def _record(hands: Hands, row: DeploymentRow, target: ReleaseRow, reason: str) -
         )
         hands.ledger.mark_live(target.name, utc_now())
         hands.ledger.finish(row.id, DeploymentState.LIVE, 0, f"rolled back from {row.previous_release}")
+
+
+def _record_failure(hands: Hands, row: DeploymentRow, error: BaseException) -> None:
+    """Traffic has not moved, and what a cold start had begun is taken back."""
+    state = DeploymentState.UNDONE if isinstance(error, Interrupted) else DeploymentState.FAILED
+    code, text = (error.exit_code, error.message) if isinstance(error, ReleaseError) else (3, str(error))
+    with quietly(hands, "how this rollback ended"):
+        hands.ledger.finish(row.id, state, code, text)
 
 
 def tend(hands: Hands, row: DeploymentRow) -> bool:
