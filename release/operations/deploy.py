@@ -47,7 +47,7 @@ def deploy(hands: Hands, plan: Plan, wishes: Wishes, hold_lock: Callable[[str], 
         settle(hands)
         _require_own_state(hands)
         with hands.rollback_lock(0.0):  # one under way would lose its slot to this run; a later one raises the epoch
-            row = _row(hands, plan, deployment_id)
+            row = new_row(hands, plan, deployment_id, Kind.DEPLOY)
             if row.previous_release == str(plan.release) and not wishes.again:
                 text = f"{plan.release} is live already; nothing to do (--again deploys it once more)"
                 hands.report(Said(text))
@@ -159,13 +159,14 @@ def outcome_of(error: ReleaseError) -> tuple[DeploymentState, Occasion]:
     return DeploymentState.FAILED, Occasion.FAILED
 
 
-def _row(hands: Hands, plan: Plan, deployment_id: str) -> DeploymentRow:
+def new_row(hands: Hands, plan: Plan, run_id: str, kind: Kind) -> DeploymentRow:
+    """A run as it begins: its candidate goes where nothing serves; what serves is what it is compared with."""
     traffic = hands.proxy.switch.get()
     slot = Slot.BLUE if traffic is None else traffic.live.other
     previous = None if traffic is None else live_release(hands, traffic.live)
     return DeploymentRow(
-        id=deployment_id,
-        kind=Kind.DEPLOY,
+        id=run_id,
+        kind=kind,
         release=str(plan.release),
         state=DeploymentState.RUNNING,
         actor=hands.actor,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -14,10 +13,9 @@ from release.checks import unconfigured
 from release.checks.base import Check, Subject, Target
 from release.errors import ReleaseError
 from release.ledger.journal import Journal
-from release.ledger.records import DeploymentRow, DeploymentState, Kind
-from release.ledger.store import utc_now
-from release.operations.deploy import Wishes, outcome_of, remember_previous
-from release.operations.result import Result, live_release
+from release.ledger.records import DeploymentState, Kind
+from release.operations.deploy import Wishes, new_row, outcome_of, remember_previous
+from release.operations.result import Result
 from release.operations.settle import settle
 from release.pipeline.events import Began, Ended, StepBegan, VerdictGiven
 from release.pipeline.runner import Runner
@@ -74,7 +72,7 @@ def _trial(hands: Hands, plan: Plan, wishes: Wishes, hold_lock: Callable[[str], 
     with hold_lock(trial_id), hands.interruption.handling():
         settle(hands)
         with hands.rollback_lock(0.0):
-            row = _row(hands, plan, trial_id, kind)
+            row = new_row(hands, plan, trial_id, kind)
             hands.ledger.begin(row)
         deployment = Deployment(hands, row)
         remember_previous(deployment)
@@ -103,23 +101,3 @@ def _trial(hands: Hands, plan: Plan, wishes: Wishes, hold_lock: Callable[[str], 
         "digest": deployment.fact("digest"),
     }
     return Result(0, str(DeploymentState.TRIED), text, trial_id, str(plan.release), data)
-
-
-def _row(hands: Hands, plan: Plan, trial_id: str, kind: Kind) -> DeploymentRow:
-    from release.naming import Slot
-
-    traffic = hands.proxy.switch.get()
-    return DeploymentRow(
-        id=trial_id,
-        kind=kind,
-        release=str(plan.release),
-        state=DeploymentState.RUNNING,
-        actor=hands.actor,
-        host=identity.host(),
-        pid=os.getpid(),
-        started_at=utc_now(),
-        slot=Slot.BLUE if traffic is None else traffic.live.other,
-        previous_release=None if traffic is None else live_release(hands, traffic.live),
-        previous_slot=None if traffic is None else traffic.live,
-        epoch=hands.ledger.epoch(),
-    )

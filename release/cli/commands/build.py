@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from release.cli.commands.deploy import reasons, tag_or_snapshot
+from release.cli.commands.deploy import tag_or_snapshot, vouching
 from release.cli.session import Session
 from release.cli.settings import common
 
@@ -40,14 +40,7 @@ def build(context: click.Context, tag: str | None, snapshot: bool, push: bool) -
 @click.option("--snapshot", is_flag=True, help="Ask about the working tree.")
 @click.option("--url", metavar="URL", help="Ask about a service that runs already; nothing is started or recorded.")
 @click.option("--against", metavar="URL", help="With --url: the service to compare with.")
-@click.option("--approve", is_flag=True, help="You have looked at the sample that the quality gate holds for a person.")
-@click.option(
-    "--accept-no-data",
-    metavar="CHECK=REASON",
-    multiple=True,
-    callback=reasons,
-    help="Let a check that could not tell pass, and say why. May be repeated.",
-)
+@vouching
 @common
 @click.pass_context
 def check(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from release.cli.session import Session
-from release.cli.settings import common
+from release.cli.settings import F, common
 
 _GATES = ("health", "warmup", "contract", "integration", "quality", "latency")  # checks.ORDER, which is slow to import
 
@@ -34,18 +34,26 @@ def tag_or_snapshot(context: click.Context, tag: str | None, snapshot: bool) -> 
         raise click.UsageError(f"either {tag} or --snapshot, not both", context)
 
 
+def vouching(command: F) -> F:
+    """Adds what a person may say on behalf of a gate."""
+    approve = click.option(
+        "--approve", is_flag=True, help="You have looked at the sample that the quality gate holds for a person."
+    )
+    accept = click.option(
+        "--accept-no-data",
+        metavar="CHECK=REASON",
+        multiple=True,
+        callback=reasons,
+        help="Let a check that could not tell pass, and say why. May be repeated.",
+    )
+    return approve(accept(command))
+
+
 @click.command()
 @click.argument("tag", required=False)
 @click.option("--snapshot", is_flag=True, help="Deploy the working tree; never pushed.")
 @click.option("--again", is_flag=True, help="Deploy even where exactly this release is live.")
-@click.option("--approve", is_flag=True, help="You have looked at the sample that the quality gate holds for a person.")
-@click.option(
-    "--accept-no-data",
-    metavar="CHECK=REASON",
-    multiple=True,
-    callback=reasons,
-    help="Let a check that could not tell pass, and say why. May be repeated.",
-)
+@vouching
 @click.option("--ignore-freeze", metavar="REASON", help="Deploy within a freeze window, and say why.")
 @common
 @click.pass_context

@@ -14,12 +14,6 @@ class Reporter(Protocol):
         """Ends whatever is still moving on the screen; may be called twice."""
 
 
-class Silent:
-    def __call__(self, event: Event) -> None: ...
-
-    def close(self) -> None: ...
-
-
 class Steady:
     """Falls silent where the terminal is gone or the reader left: the deployment goes on without an audience."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from release.ledger.records import StepState
-from release.verdict import Outcome
 
 SIGNS = {
     StepState.DONE: "✓",
@@ -21,7 +20,6 @@ COLOURS = {
 }
 LEVELS = {"info": "·", "warning": "!", "error": "✗"}
 LEVEL_COLOURS = {"info": "", "warning": "yellow", "error": "red"}
-OUTCOME_SIGNS = {Outcome.PASS: "✓", Outcome.FAIL: "✗", Outcome.NO_DATA: "?", Outcome.SKIPPED: "–"}
 GOOD_ENDS = ("live", "rolled back", "unchanged", "accepted", "aborted")
 
 
