@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,10 +64,18 @@ def _engine(hands: Hands) -> list[Finding]:
 
 
 def _proxy(hands: Hands) -> list[Finding]:
+    """Before the first deployment only nginx itself has to be here: `deploy` sets it up."""
+    program = hands.manifest.proxy.command[0]
+    if shutil.which(program) is None:
+        text = f"there is no {program} on this host, or not in this user's PATH"
+        mend = "sudo apt-get install nginx-light\nwhere it lies elsewhere: `proxy.command: [/usr/sbin/nginx]`"
+        return [Finding("proxy", False, text, mend)]
     status = hands.proxy.status()
     if not status.problems:
         return [Finding("proxy", True, f"nginx answers, {hands.proxy.public_url}")]
-    return [Finding("proxy", status.running and status.current, problem) for problem in status.problems]
+    first = not status.installed and hands.proxy.switch.get() is None and _was_live(hands) is None
+    well = first or (status.running and status.current)
+    return [Finding("proxy", well, problem) for problem in status.problems]
 
 
 def _traffic(hands: Hands) -> list[Finding]:

@@ -59,7 +59,8 @@ def doctor(context: click.Context, mend: bool) -> int:
     """Find out what is wrong, and how to mend it.
 
     Holds what serves, what runs and what happened against each other, asks engine and proxy, and looks for leftovers.
-    Exit code 3 where something is not well.
+    Before the first deployment it asks what that one needs. Exit code 0 where all is well, 3 where something is not:
+    each such line has a ✗, and under it what to do.
     """
     with Session.of(context) as session:
         desk = session.desk
