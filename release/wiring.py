@@ -90,7 +90,9 @@ class Desk:
 
     def hands(self, manifest: Manifest, config: dict[str, object]) -> Hands:
         state = State(self.root, manifest.scope)
-        return self._hands(state, config, Reach.kept(config), lambda: manifest, notifies=bool(manifest.notify))
+        hands = self._hands(state, config, Reach.kept(config), lambda: manifest, notifies=bool(manifest.notify))
+        _refuse_namesake(hands, manifest)
+        return hands
 
     def _hands(
         self,
@@ -194,6 +196,20 @@ class Desk:
         with contextlib.suppress(ManifestError, ValueError):
             return str(loading.find(self.cwd).parent.resolve().relative_to(source.root.resolve()))
         return "."
+
+
+def _refuse_namesake(hands: Hands, manifest: Manifest) -> None:
+    """Service `shop-eu` and environment `eu` of `shop` come to one scope: each would take the other for its own."""
+    whose = {
+        (row.config.get("service"), row.config.get("environment")) for row in hands.ledger.releases() if row.config
+    }
+    if whose and (manifest.service, manifest.environment) not in whose:
+        hands.ledger.close()
+        known = " and ".join(f"{service}, environment {environment or 'none'}" for service, environment in whose)
+        raise ManifestError(
+            f"{manifest.scope} is deployed here already, and is another service's: {known}",
+            hint="rename the service or its environment: both would share containers, images and traffic",
+        )
 
 
 def _forget_snapshot(scratch: Path) -> None:
