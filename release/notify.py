@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 # All addresses together take at most this long, whatever the other sides do.
 SEND_SECONDS = 10.0
@@ -173,9 +173,11 @@ def hidden(url: str) -> str:
 
 
 def scrubbed(text: str, url: str) -> str:
-    """`text` without any part of the URL that may be a secret: all but its scheme and what `hidden` shows."""
+    """`text` without any part of the URL that may be a secret, as it stands or decoded: all but its scheme and what
+    `hidden` shows."""
     shown = hidden(url)
-    for part in sorted(set(re.split(r"[:/@?&=#]+", url)), key=len, reverse=True):
+    parts = set(re.split(r"[:/@?&=#]+", url))
+    for part in sorted(parts | {unquote(part) for part in parts}, key=len, reverse=True):
         if len(part) >= _SHORTEST_SECRET and part not in shown:
             text = text.replace(part, "****")
     return text

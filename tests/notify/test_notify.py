@@ -131,3 +131,4 @@ def test_only_what_is_no_secret_of_an_address_is_shown() -> None:
     assert hidden("slack://TokenA/TokenB/TokenC") == "slack://…"
     text = scrubbed("failed: https://hooks.example/T000/abcdef as user1", "json://user1:pw12@hooks.example/T000/abcdef")
     assert text == "failed: https://hooks.example/****/**** as ****"
+    assert scrubbed("no login as p@ss/word", "mailto://user:p%40ss%2Fword@mail.example") == "no login as ****"
