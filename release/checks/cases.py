@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from release.config import regular
 from release.errors import UsageError
 
 _KEYS = ("source", "reference", "group", "document", "id", "note")
@@ -58,13 +59,14 @@ def load(tree: Path, place: str) -> CaseSet:
     digest = hashlib.sha256()
     for file in files:
         try:
-            data = file.read_bytes()
+            data = regular.read(file)
             text = data.decode("utf-8-sig")
         except FileNotFoundError:
             raise UsageError(f"{place} does not exist in this release", hint="commit the benchmark set") from None
         except (OSError, UnicodeDecodeError) as error:
             name = file.relative_to(tree) if file.is_relative_to(tree) else file
-            raise UsageError(f"{name} is not readable as UTF-8 text ({error.__class__.__name__})") from error
+            why = error.strerror if isinstance(error, OSError) else error.__class__.__name__
+            raise UsageError(f"{name} is not readable as UTF-8 text ({why})") from error
         digest.update(len(data).to_bytes(8, "big") + data)
         shown = place if file == path else f"{place.rstrip('/')}/{file.name}"
         # Not splitlines(): that also splits at U+2028 and its like, which JSON allows inside a text.

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from release.config import override, shape, wording
+from release.config import override, regular, shape, wording
 from release.config.complaint import Complaint, manifest_error
 from release.config.crosscheck import crosscheck
 from release.config.document import Document, Mark, plain, read, references
@@ -59,8 +59,7 @@ def load(
     """Loads `path`, or the nearest `release.yaml` upward from `start`. Raises ManifestError with every mistake."""
     found = path if path is not None else find(start)
     try:
-        with found.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)  # no more: a device never ends
+        content = regular.read(found, _MOST_BYTES + 1)
     except OSError as error:
         raise ManifestError(
             f"cannot read {found}: {error.strerror}", hint="`release init` writes a release.yaml"

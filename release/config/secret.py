@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from release.config import regular
 from release.errors import ManifestError
 
 _SOURCE = re.compile(r"(file|env):(.+)")
@@ -52,7 +53,8 @@ def read(name: str, source: str) -> Secret:
             raise ManifestError(f"secret {name}: the environment variable {place} is not set", hint=f"export {place}")
         return Secret(value)
     try:
-        return Secret(Path(place).read_text(encoding="utf-8").rstrip("\n"))
+        text = regular.read(Path(place)).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+        return Secret(text.rstrip("\n"))
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"  # never the error's text: it quotes
         raise ManifestError(

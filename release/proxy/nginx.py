@@ -132,7 +132,7 @@ class ManagedNginx(Installation):
 
     def _problems(self, live: str | None, current: bool) -> Iterator[str]:
         if not self.conf.exists():
-            yield "nginx is not set up for this service yet: the first `release deploy` or `release proxy install` does it"
+            yield "nginx is not set up for this service: the first `release deploy` or `release proxy install` does it"
         elif live is None:
             yield "nginx does not run: `release proxy install` starts it"
         elif not current:

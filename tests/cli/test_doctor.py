@@ -28,7 +28,7 @@ def test_before_the_first_deployment_nothing_is_wrong_with_an_nginx_that_deploy_
     said = examined(call, "nginx", "--json")
     first, *_ = found = proxy(said)
     assert all(row["well"] for row in found)
-    assert "not set up for this service yet: the first `release deploy`" in first["text"]
+    assert "not set up for this service: the first `release deploy`" in first["text"]
     assert said.code == 0
 
 
