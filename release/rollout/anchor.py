@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ def _row(deployment: Deployment, wanted: str | None) -> ReleaseRow | None:
 
 def _start(deployment: Deployment, row: ReleaseRow) -> tuple[Target, str]:
     hands = deployment.hands
-    manifest = from_ledger(row.config) if row.config else hands.manifest
+    manifest = from_ledger(row.config, os.environ) if row.config else hands.manifest
     specification = instances.specification(
         manifest.model_copy(update={"service": hands.manifest.service, "environment": hands.manifest.environment}),
         release=row.name,

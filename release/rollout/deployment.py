@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import datetime
 from typing import Any
@@ -103,7 +104,9 @@ class Deployment:
             return None
         port = self.hands.manifest.slots.port(Slot(self.row.previous_slot))
         row = self.hands.ledger.release(self.row.previous_release)
-        weights = instances.weights_digest(from_ledger(row.config)) if row is not None and row.config else ""
+        weights = ""
+        if row is not None and row.config:
+            weights = instances.weights_digest(from_ledger(row.config, os.environ))
         image = str(self.fact("previous_image", ""))
         return Target(f"http://127.0.0.1:{port}", self.row.previous_release, image, weights)
 
