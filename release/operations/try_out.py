@@ -36,9 +36,7 @@ def check(hands: Hands, plan: Plan, wishes: Wishes, hold_lock: Callable[[str], A
     return _trial(hands, plan, wishes, hold_lock, Kind.CHECK)
 
 
-def check_url(
-    hands: Hands, checks: list[Check], url: str, against: str | None, tree: Path, report_name: str = "candidate"
-) -> Result:
+def check_url(hands: Hands, checks: list[Check], url: str, against: str | None, tree: Path) -> Result:
     """The gates against a service that already runs at `url`; nothing is started or recorded."""
     live = Target(against.rstrip("/"), "live") if against else None
     verdicts = []
@@ -48,7 +46,7 @@ def check_url(
             began = time.monotonic()
             work = Path(scratch) / one.name
             work.mkdir()
-            subject = Subject(Target(url.rstrip("/"), report_name), live, tree, work, alive=hands.interruption.check)
+            subject = Subject(Target(url.rstrip("/"), "candidate"), live, tree, work, alive=hands.interruption.check)
             verdict = replace(one.run(subject), seconds=round(time.monotonic() - began, 3))
             hands.report(VerdictGiven(verdict))
             verdicts.append(verdict)

@@ -105,4 +105,3 @@ class Plan:
     left_out: list[Verdict] = field(default_factory=list)  # of the gates that are not configured
     snapshot: bool = False
     prefix: str = "."  # where in the repository the service's manifest lies
-    observe: bool = True
