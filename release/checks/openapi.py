@@ -106,9 +106,10 @@ class _Comparison:
             if bool(old.get("required")) != bool(new.get("required")):
                 needed = bool(new.get("required"))
                 yield (breaking if needed else info)(here, f"is now {'required' if needed else 'optional'}")
-            for word in ("style", "explode", "allowReserved"):
-                if old.get(word) != new.get(word):
-                    yield breaking(here, f"{word} was {old.get(word)}, is now {new.get(word)}")
+            was, now = _spelling(old), _spelling(new)
+            for word in was:
+                if was[word] != now[word]:
+                    yield breaking(here, f"{word} was {was[word]}, is now {now[word]}")
             if ("content" in old) != ("content" in new):
                 yield breaking(here, "is written in another way (schema against content)")
             yield from self._schema(here, _parameter_schema(old), _parameter_schema(new), Way.INPUT)
@@ -137,16 +138,22 @@ class _Comparison:
         after = {str(code).upper(): self.new.follow(value) for code, value in new.items()}
         for code, response in before.items():
             here = f"{place} response {code.lower()}"
-            if code not in after:
+            if (covering := _covering(code, after)) is None:
                 # An error that no longer comes breaks nobody; a result that no longer comes does.
                 yield (warning if code[0] in "45" else breaking)(here, "was removed")
                 continue
-            yield from self._headers(here, response.get("headers") or {}, after[code].get("headers") or {})
-            contents = response.get("content") or {}, after[code].get("content") or {}
-            yield from self._content(here, *contents, Way.OUTPUT)
-        for code in after:
-            if code not in before:
-                yield (info if code[0] in "45" else warning)(f"{place} response {code.lower()}", "was added")
+            yield from self._response(here, response, after[covering])
+        for code, response in after.items():
+            if code in before:
+                continue
+            here = f"{place} response {code.lower()}"
+            yield (info if code[0] in "45" else warning)(here, "was added")
+            if (covering := _covering(code, before)) is not None:  # a caller takes it for what was said of its kind
+                yield from self._response(here, before[covering], response)
+
+    def _response(self, place: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+        yield from self._headers(place, old.get("headers") or {}, new.get("headers") or {})
+        yield from self._content(place, old.get("content") or {}, new.get("content") or {}, Way.OUTPUT)
 
     def _headers(self, place: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
         after = {name.lower(): self.new.follow(value) for name, value in new.items()}
@@ -220,6 +227,18 @@ def _parameters(
             key = name.lower() if place == "header" else name
         found[place, key] = {"in": place, "name": name} | dict(parameter)
     return found
+
+
+def _spelling(parameter: Mapping[str, Any]) -> dict[str, Any]:
+    """How a parameter's value is written, with OpenAPI's defaults filled in."""
+    style = parameter.get("style") or ("form" if parameter["in"] in ("query", "cookie") else "simple")
+    explode = parameter.get("explode", style == "form")
+    return {"style": style, "explode": bool(explode), "allowReserved": bool(parameter.get("allowReserved"))}
+
+
+def _covering(code: str, described: Mapping[str, Any]) -> str | None:
+    """The description that a status code falls under: its own, that of its hundred (`2XX`), or the default."""
+    return next((name for name in (code, f"{code[:1]}XX", "DEFAULT") if name in described), None)
 
 
 def _parameter_schema(parameter: Mapping[str, Any]) -> Any:

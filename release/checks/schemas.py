@@ -16,6 +16,7 @@ from release.checks.changes import Change, Severity, breaking, info, warning
 from release.checks.shapes import LIMITS, LOWER, UPPER, Document, Shape
 
 _MOST_COMPARISONS = 10_000
+_WIDER = {("int32", "int64")}  # formats of which the second takes all that the first does
 
 
 class Way(StrEnum):
@@ -102,6 +103,8 @@ class Schemas:
             if name not in after:
                 lost = breaking if way is Way.OUTPUT or new.additional is False else warning
                 yield lost(place, "was removed")
+                if way is Way.INPUT and isinstance(new.additional, dict):  # it is one of the further ones now
+                    yield from (change.under(place) for change in self.compare(raw, new.additional, way))
                 continue
             for change in self.compare(raw, after[name], way):
                 yield change.under(place)
@@ -113,6 +116,8 @@ class Schemas:
             needed = way is Way.INPUT and name in new.required
             place = f"/{pointer(name)}"
             yield breaking(place, "was added and is required") if needed else info(place, "was added")
+            if isinstance(old.additional, dict):  # until now it was one of the further ones
+                yield from (change.under(place) for change in self.compare(old.additional, after[name], way))
         # Required without being described: the name is all there is.
         if way is Way.INPUT:
             for name in sorted(new.required - old.required - new.properties.keys()):
@@ -248,7 +253,8 @@ def _kinds(types: frozenset[str] | None) -> str:
 def _format(old: Shape, new: Shape, way: Way) -> Iterator[Change]:
     if old.format == new.format:
         return
-    harmless = old.format is None if way is Way.OUTPUT else new.format is None
+    narrow, wide = (old.format, new.format) if way is Way.INPUT else (new.format, old.format)
+    harmless = wide is None or (narrow, wide) in _WIDER
     text = f"format was {old.format or 'free'}, is now {new.format or 'free'}"
     yield (info if harmless else breaking)("", text)
 

@@ -15,8 +15,17 @@ _TALK = {"title", "description", "example", "examples", "deprecated", "externalD
          "$id", "$anchor", "readOnly", "writeOnly", "$defs", "definitions"}  # fmt: skip
 LOWER = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"}
 UPPER = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"}
+_FROM_ZERO = {"minLength", "minItems", "minProperties"}  # 0 asks for nothing
 LIMITS = LOWER | UPPER | {"multipleOf", "pattern", "uniqueItems"}
 _MOST_ALTERNATIVES = 256
+_KINDS: dict[type, str] = {
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    list: "array",
+    dict: "object",
+}
 
 
 @dataclass
@@ -90,6 +99,8 @@ class Document:
         shape = Shape(nullable=nullable)
         for part in parts:
             _merge(shape, part)
+        if shape.types is None and shape.enum:  # the values say it
+            shape.types = frozenset(_KINDS[type(value)] for value in shape.enum)
         if sets:
             found = itertools.islice(itertools.product(*map(_once, sets)), _MOST_ALTERNATIVES)
             # The alternative comes last, so that it is what names the whole.
@@ -112,9 +123,13 @@ class Document:
             inner.insert(0, self.target(raw["$ref"]))
         for key in ("anyOf", "oneOf"):
             branches = raw[key] if isinstance(raw.get(key), list) else []
+            branches = _spread(branches)
             real = [branch for branch in branches if not _only_null(branch)]
             nullable = nullable or len(real) < len(branches)
-            if len(real) == 1:
+            nullable = nullable or (len(real) > 1 and any(self._flatten(branch, trail)[2] for branch in real))
+            if branches and not real:
+                inner.append({"type": "null"})
+            elif len(real) == 1:
                 inner.append(real[0])
             elif real:
                 sets.append(real)
@@ -133,6 +148,15 @@ def _references(raw: Any) -> list[Any]:
         return []
     own = [raw["$ref"]] if isinstance(raw.get("$ref"), str) else []
     return own + [reference for value in raw.values() for reference in _references(value)]
+
+
+def _spread(branches: list[Any]) -> list[Any]:
+    """Alternatives within alternatives, written in place, are alternatives like the others."""
+    found: list[Any] = []
+    for branch in branches:
+        inner = branch.get("anyOf") if isinstance(branch, Mapping) and set(branch) == {"anyOf"} else None
+        found += _spread(inner) if isinstance(inner, list) else [branch]
+    return found
 
 
 def _once(parts: list[Any]) -> list[Any]:
@@ -194,7 +218,7 @@ def _merge_limits(limits: dict[str, Any], part: Mapping[str, Any]) -> None:
             del part[exclusive]
     for key in LIMITS & part.keys():
         value = part[key]
-        if value is None or value is False:
+        if value is None or value is False or (value == 0 and key in _FROM_ZERO):
             continue
         if key in limits and key in LOWER:
             value = max(value, limits[key])

@@ -145,6 +145,12 @@ BREAKING = [
     ((*GET, "security"), [{"key": []}], f"{JOBS} security none is no longer enough"),
     (("security",), [{"key": []}], f"{JOBS} security none is no longer enough"),
     (("servers",), [{"url": "https://example.org/v2"}], "servers the base path / was removed"),
+    ((*ANSWER, "properties", "translation"), {"anyOf": [{"anyOf": [{"type": "string"}, {"type": "null"}]},
+                                                        {"type": "string", "maxLength": 5}]},
+     f"{RESULT} /translation can now be null"),
+    ((*REQUEST, "properties", "beam"), {"anyOf": [{"type": "null"}]},
+     f"{BODY} /beam type was integer, is now null"),
+    ((*GET, "parameters", 0, "explode"), False, f"{JOBS} query parameter wait explode was True, is now False"),
 ]  # fmt: skip
 
 
@@ -174,6 +180,14 @@ def test_a_change_that_breaks_a_caller_is_named(path: tuple[Any, ...], value: An
         ((*GET, "parameters", 0), {"name": "wait", "in": "query", "schema": {"type": "integer"}}, None),
         ((*POST, "deprecated"), True, "POST /translate is now deprecated"),
         (("servers",), [{"url": "http://elsewhere:9000/"}], None),
+        # The same, said in other words.
+        ((*GET, "parameters", 0), {"name": "wait", "in": "query", "style": "form", "explode": True,
+                                   "schema": {"type": "integer", "minimum": 0, "maximum": 60}}, None),
+        ((*GET, "parameters", 1, "schema"), {"type": "string", "enum": ["up", "down"]}, None),
+        ((*REQUEST, "properties", "text", "anyOf", 0, "minLength"), 0, None),
+        ((*REQUEST, "properties", "text", "anyOf"), [{"anyOf": [{"type": "array", "items": {"type": "string"}}]},
+                                                     {"anyOf": [{"type": "string"}, {"type": "boolean"}]}], None),
+        ((*POST, "responses"), {"2XX": BASE["paths"]["/translate"]["post"]["responses"]["200"]}, None),
     ],
 )  # fmt: skip
 def test_a_change_that_breaks_nobody_is_listed_and_no_more(
@@ -193,6 +207,30 @@ def test_a_new_required_parameter_breaks_and_an_optional_one_does_not() -> None:
     assert [str(c) for c in needed if c.severity is Severity.BREAKING] == [
         f"{JOBS} header parameter tenant was added and is required"
     ]
+
+
+def test_a_property_takes_what_further_properties_took() -> None:
+    mapping = {"type": "object", "additionalProperties": {"type": "integer"}}
+    old = edited((*REQUEST, "properties", "extra"), mapping)
+    for new, text in (
+        (mapping | {"properties": {"a": {"type": "string"}}}, "/extra/a type was integer, is now string"),
+        (mapping | {"properties": {"a": {"type": "number"}}}, None),
+    ):
+        changes = compare(old, edited((*REQUEST, "properties", "extra"), new))
+        breaks = [str(change) for change in changes if change.severity is Severity.BREAKING]
+        assert breaks == ([f"{BODY} {text}"] if text else [])
+
+
+def test_a_new_error_has_the_shape_that_was_promised_for_all_others() -> None:
+    def error(kind: str) -> dict[str, Any]:
+        return {"description": "no", "content": {"application/json": {"schema": {"type": kind}}}}
+
+    old = edited((*POST, "responses", "default"), error("object"))
+    same = edited((*POST, "responses", "503"), error("object"), old)
+    other = edited((*POST, "responses", "503"), error("string"), old)
+    assert [c for c in compare(old, same) if c.severity is Severity.BREAKING] == []
+    breaks = [str(c) for c in compare(old, other) if c.severity is Severity.BREAKING]
+    assert breaks == ["POST /translate response 503 application/json type was object, is now string"]
 
 
 def test_a_renamed_path_parameter_is_the_same_path_to_a_caller() -> None:
