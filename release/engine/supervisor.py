@@ -66,20 +66,9 @@ def _run_once(folder: Path, spec: dict[str, Any], environment: dict[str, str], r
     """One life of the service: its exit code as a shell tells it (128 + signal), and how many seconds it lasted."""
     began = time.monotonic()
     log = folder / "log"
-    with log.open("ab") as out:
-        try:
-            process = subprocess.Popen(
-                spec["command"],
-                cwd=spec["workdir"],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
-        except OSError as error:
-            out.write(f"cannot start {spec['command'][0]}: {error.strerror}\n".encode())
-            return 127, time.monotonic() - began
+    process = _start(spec, environment, log)
+    if process is None:
+        return 127, time.monotonic() - began
     _forward(process)
     _write_state(
         folder,
@@ -98,6 +87,24 @@ def _run_once(folder: Path, spec: dict[str, Any], environment: dict[str, str], r
     with contextlib.suppress(OSError):  # what it has left behind in its session
         os.killpg(process.pid, signal.SIGKILL)
     return (128 - code if code < 0 else code), time.monotonic() - began
+
+
+def _start(spec: dict[str, Any], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes] | None:
+    """The service in a session of its own; None where it cannot be started, which its log then says."""
+    with log.open("ab") as out:
+        try:
+            return subprocess.Popen(
+                spec["command"],
+                cwd=spec["workdir"],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        except OSError as error:
+            out.write(f"cannot start {spec['command'][0]}: {error.strerror}\n".encode())
+            return None
 
 
 def _forward(process: subprocess.Popen[bytes]) -> None:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from release import naming
 from release.config.model import Base
-from release.daemon import Daemon, status
+from release.daemon import TIMEOUT, Daemon, status
 from release.errors import BuildFailed, EngineError
 from release.image.build import BaseImage
+from release.image.cache import locked
 from release.image.labels import ROLE_BASE
 from release.image.store import Progress
 
@@ -53,7 +51,7 @@ class DockerBases:
     def bootstrap(self, suite: str, progress: Progress) -> str:
         """`release-base:<suite>-python3`, made by mmdebstrap unless it is here already. Returns its reference."""
         reference = f"{REPOSITORY}:{suite}-python3"
-        with self._lock(suite):
+        with locked(self._cache / f"base-{suite}.lock"):
             if self._digest(reference) is None:
                 self._make(suite, reference, progress)
         progress(f"using {reference}, made from Debian {suite} packages on this host")
@@ -75,8 +73,8 @@ class DockerBases:
     def _import(self, archive: Path, reference: str) -> None:
         repository, _, tag = reference.partition(":")
         changes = [f"LABEL {naming.LABEL_ROLE}={ROLE_BASE}", 'CMD ["python3"]']
-        with self._daemon.errors(f"import {reference}"):
-            answer = self._daemon.api.import_image(str(archive), repository=repository, tag=tag, changes=changes)
+        with self._daemon.errors(f"import {reference}"), self._daemon.stream(_TIMEOUT) as client:
+            answer = client.import_image(str(archive), repository=repository, tag=tag, changes=changes)
         for line in str(answer).splitlines():
             said: dict[str, Any] = json.loads(line) if line.strip() else {}
             if "error" in said:
@@ -85,8 +83,8 @@ class DockerBases:
     def _pull(self, image: str, progress: Progress) -> None:
         """The SDK's `images.pull` drops the errors that come inside the stream, so it is read here."""
         name, tag = _split(image)
-        with self._daemon.errors(f"pull {image}"):
-            for event in self._daemon.api.pull(name, tag=tag, stream=True, decode=True):
+        with self._daemon.errors(f"pull {image}"), self._daemon.stream(TIMEOUT) as client:
+            for event in client.pull(name, tag=tag, stream=True, decode=True):
                 if "error" in event:
                     raise EngineError(str(event["error"]))
                 if event.get("status") and not event.get("progressDetail"):
@@ -109,13 +107,6 @@ class DockerBases:
             raise
         digests = found.get("RepoDigests") or []
         return str(digests[0]).partition("@")[2] if digests else str(found["Id"])
-
-    @contextmanager
-    def _lock(self, suite: str) -> Iterator[None]:
-        self._cache.mkdir(parents=True, exist_ok=True)
-        with (self._cache / f"base-{suite}.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
 
 def _mmdebstrap(suite: str, archive: Path, progress: Progress) -> None:
