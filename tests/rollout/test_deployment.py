@@ -14,7 +14,7 @@ from release.wiring import Desk
 
 MANIFEST = """
 service: shop
-container: {port: 80, env: {MODEL: "${SHOP_MODEL}"}}
+container: {port: 80, env: {MODEL_TOKEN: "${SHOP_TOKEN}"}}
 """
 
 
@@ -22,8 +22,8 @@ def test_live_is_known_by_the_configuration_that_it_runs_with_variables_and_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Answers that were kept when it was the candidate are found again once it is live."""
-    monkeypatch.setenv("SHOP_MODEL", "large")
-    manifest, _ = parse(MANIFEST, "release.yaml", environ={"SHOP_MODEL": "large"})
+    monkeypatch.setenv("SHOP_TOKEN", "large")
+    manifest, _ = parse(MANIFEST, "release.yaml", environ={"SHOP_TOKEN": "large"})
     config = to_ledger(manifest)
     hands = Desk(report=lambda event: None, root=tmp_path, cwd=tmp_path).hands(manifest, config)
     hands.ledger.save_release(
