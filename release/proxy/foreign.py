@@ -46,8 +46,9 @@ class ForeignNginx:
     def _signal(self, name: str) -> None:
         done = self._run("-s", name)
         if done.returncode != 0:
+            reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
             raise ProxyError(
-                f"nginx cannot be told to {name}: {done.stderr.strip().splitlines()[-1:] or 'no reason given'}",
+                f"nginx cannot be told to {name}: {reason}",
                 hint="start it (`systemctl start nginx`); proxy.command in the manifest says how it is called",
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -147,6 +148,16 @@ def test_one_that_is_down_is_for_its_owner_to_start(included: IncludedNginx, som
         for _ in range(100):
             included.ensure_running()
     assert included.status().running is False
+
+
+def test_one_that_is_down_cannot_be_told_and_says_why(included: IncludedNginx, somebodys: SomebodysNginx) -> None:
+    somebodys.run("-s", "stop")
+    deadline = time.monotonic() + 30
+    while (somebodys.base / "nginx.pid").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with pytest.raises(ProxyError, match="cannot be told to reload: nginx: "):
+        included.install()
+    assert not included.conf.exists()
 
 
 def test_its_log_is_rotated_by_a_reopen(included: IncludedNginx) -> None:
