@@ -23,11 +23,13 @@ class Wants:
 
     json: bool
     verbose: bool
+    about: bool = False  # --help or --version may have been asked for
 
     @classmethod
     def of(cls, arguments: Sequence[str]) -> Wants:
         own = list(arguments)[: list(arguments).index("--")] if "--" in arguments else list(arguments)
-        return cls("--json" in own, "--verbose" in own or "-v" in own)
+        about = not {"--help", "-h", "--version"}.isdisjoint(own)
+        return cls("--json" in own, "--verbose" in own or "-v" in own, about)
 
 
 def known(error: ReleaseError, wants: Wants) -> int:
@@ -40,7 +42,9 @@ def usage(error: click.ClickException, wants: Wants) -> int:
     path = context.command_path if context is not None else "release"
     hint = f"`{path} --help` shows how it is used"
     message = error.format_message()
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and wants.json:
+        message = "no command was given"
+    elif isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(message, err=True)
         return USAGE
     _tell("UsageError", message[:1].lower() + message[1:], hint, USAGE, {}, wants)

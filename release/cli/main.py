@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
@@ -53,7 +54,8 @@ def run(arguments: Sequence[str]) -> int:
     """Runs one command and gives its exit code; nothing escapes."""
     wants = failure.Wants.of(arguments)
     try:
-        code = cli.main(args=list(arguments), prog_name="release", standalone_mode=False)
+        with _one_document(wants):
+            code = cli.main(args=list(arguments), prog_name="release", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as ended:
@@ -77,6 +79,31 @@ def run(arguments: Sequence[str]) -> int:
         return failure.known(full, wants)
     except Exception as error:
         return failure.unknown(error, wants)
+
+
+@contextlib.contextmanager
+def _one_document(wants: failure.Wants) -> Iterator[None]:
+    """With --json the text of --help and --version is a JSON document too: click writes it before a command begins."""
+    if not (wants.json and wants.about):
+        yield
+        return
+    heard = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(heard):
+            yield
+    finally:
+        click.echo(_as_document(heard.getvalue()), nl=False)
+
+
+def _as_document(text: str) -> str:
+    """What a command printed is a document already: `--reason --help` asks for no help."""
+    import json
+
+    name, _, version = text.rstrip().partition(" ")
+    if name not in ("Usage:", "release"):
+        return text
+    told = {"help": text.rstrip()} if name == "Usage:" else {"version": version}
+    return json.dumps({"ok": True, **told}, ensure_ascii=False, indent=2) + "\n"
 
 
 def _reader_left() -> int:

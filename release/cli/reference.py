@@ -19,11 +19,11 @@ _INTRODUCTION = """\
 `release COMMAND --help` says the same.
 
 Results go to stdout, progress to stderr. `--json` makes the result one JSON document: `ok`, `exit_code`, `outcome`,
-`text`, `deployment`, `release` and `data` of a run, the rows of a look; where it failed,
-`{"ok": false, "error": {"type", "message", "hint", "exit_code", "context"}}`. Without a terminal, in CI and with
-`--plain`, progress is plain lines, and one every ten seconds at least says what a long step is doing. Under GitHub
-Actions a run also writes annotations, the job summary, and the outputs `release`, `image`, `digest`, `outcome`,
-`deployment` and `url`; call it as `exec release …`, or a cancelled job never reaches it.
+`text`, `deployment`, `release` and `data` of a run, the rows of a look, `version` of `--version`, `help` (the text) of
+`--help`; where it failed, `{"ok": false, "error": {"type", "message", "hint", "exit_code", "context"}}`. Without a
+terminal, in CI and with `--plain`, progress is plain lines, and one every ten seconds at least says what a long step is
+doing. Under GitHub Actions a run also writes annotations, the job summary, and the outputs `release`, `image`,
+`digest`, `outcome`, `deployment` and `url`; call it as `exec release …`, or a cancelled job never reaches it.
 """
 _CODES = {
     1: "refused by a check, the guard or a rule",

@@ -200,3 +200,29 @@ def test_the_version_is_told_without_a_state_or_a_manifest(tmp_path: Path) -> No
     assert said.code == 0
     assert said.out.startswith("release ")
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("typed", [("--json", "--version"), ("--version", "--json")])
+def test_the_version_is_one_json_document_where_json_is_asked_for(call: Call, typed: tuple[str, ...]) -> None:
+    said = call(*typed)
+    assert (said.code, said.err) == (0, "")
+    assert json.loads(said.out) == {"ok": True, "version": call("--version").out.split()[1]}
+
+
+@pytest.mark.parametrize("typed", [("--json", "--help"), ("deploy", "-h", "--json"), ("--json", "proxy", "--help")])
+def test_help_is_one_json_document_where_json_is_asked_for(call: Call, typed: tuple[str, ...]) -> None:
+    said = call(*typed)
+    plain = call(*(word for word in typed if word != "--json"))
+    assert (said.code, said.err) == (0, "")
+    assert json.loads(said.out) == {"ok": True, "help": plain.out.rstrip()}
+
+
+@pytest.mark.parametrize("typed", [("--json",), ("proxy", "--json")])
+def test_json_without_a_command_is_an_error_as_json(call: Call, typed: tuple[str, ...]) -> None:
+    said = call(*typed)
+    assert (said.code, json.loads(said.out)["error"]["exit_code"]) == (2, 2)
+
+
+def test_an_error_beside_help_is_still_one_json_document(call: Call) -> None:
+    said = call("no-such-command", "--json", "--help")
+    assert (said.code, json.loads(said.out)["ok"]) == (2, False)
