@@ -145,6 +145,20 @@ def test_a_version_that_is_live_already_changes_nothing(place: Place) -> None:
     assert place.json("history")["deployments"] == before
 
 
+def test_a_workflow_that_runs_again_hands_on_the_same_outputs(place: Place) -> None:
+    output = place.state.parent / "output-again"
+    workflow = {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(output)}
+    said = process("deploy", "v1.1.0", cwd=place.repository.path, state=place.state, environ=workflow)
+    assert said.code == 0, said.err
+    first, again = ((place.state.parent / name).read_text(encoding="utf-8").splitlines() for name in ("output", output))
+    for name in ("release", "image", "outcome", "url"):
+        values = [
+            lines[next(n for n, line in enumerate(lines) if line.startswith(f"{name}<<")) + 1]
+            for lines in (first, again)
+        ]
+        assert values[0] == values[1] != ""
+
+
 def test_history_logs_and_report_are_read_from_any_folder(place: Place) -> None:
     document = place.json("history")
     assert [row["kind"] for row in document["deployments"]][-2:] == ["deploy", "deploy"]
