@@ -76,7 +76,7 @@ class Installation(FlagFront, ABC):
         """Tells nginx to; False where it does not run."""
 
     def _text(self) -> str | None:
-        return self.conf.read_text(encoding="utf-8") if self.conf.exists() else None
+        return self.conf.read_text(encoding="utf-8", errors="replace") if self.conf.exists() else None
 
     def _put(self, text: str | None) -> None:
         if text is None:

@@ -43,7 +43,7 @@ class RewriteSwitch:
     def get(self) -> Traffic | None:
         with self._mapped("read what serves"):
             try:
-                first = self.path.read_text(encoding="utf-8").partition("\n")[0]
+                first = self.path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
             except FileNotFoundError:
                 return None
         try:
