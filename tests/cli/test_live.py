@@ -10,7 +10,7 @@ from rich.console import Console
 from release.cli.console.live import Live
 from release.ledger.records import StepState
 from release.pipeline.events import Began, Ended, Event, Excerpt, Said, StepBegan, StepEnded, StepProgress, VerdictGiven
-from release.verdict import failed, passed
+from release.verdict import failed, passed, skipped
 
 STEPS = ("resolve", "preflight", "obtain", "start", "quality", "switch")
 SOURCE = "请在配置文件中设置超时时间，然后重新启动服务。"
@@ -97,6 +97,12 @@ def test_long_texts_stand_under_each_other_on_a_narrow_terminal() -> None:
 def test_a_verdict_without_a_step_of_its_own_is_told_as_one() -> None:
     text = draw(StepBegan("latency"), VerdictGiven(passed("latency", "p95 6 ms")), terminal=False)
     assert "✓ latency" in text and "p95 6 ms" in text
+
+
+def test_verdicts_in_a_row_are_all_told() -> None:
+    given = (passed("latency", "p95 6 ms"), skipped("quality", "not configured"), skipped("contract", "not configured"))
+    text = draw(*(VerdictGiven(verdict) for verdict in given), terminal=False)
+    assert "✓ latency" in text and "– quality" in text and "– contract" in text
 
 
 def test_warnings_and_sentences_are_shown_whole() -> None:

@@ -76,6 +76,7 @@ class Live:
             case StepEnded():
                 self._end_step(event)
             case VerdictGiven():
+                self._settle_verdict()
                 self._judged = event.verdict
             case Said():
                 self._say(event)
