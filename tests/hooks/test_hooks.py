@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,15 @@ def test_a_failure_shows_its_last_lines_whatever_the_bytes(tmp_path: Path) -> No
     assert "    80\n" not in caught.value.hint
 
 
+def test_one_that_a_signal_ends_names_the_signal(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="was killed by SIGKILL$"):
+        execute("kill -9 $$", tmp_path, 60)
+    with pytest.raises(Refused, match=r"failed with exit code 143 \(SIGTERM\)$"):
+        execute("sh -c 'kill -15 $$'; exit $?", tmp_path, 60)
+    with pytest.raises(Refused, match="failed with exit code 255$"):
+        execute("exit 255", tmp_path, 60)
+
+
 def test_one_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="longer than 1 s"):
         execute("sleep 600 & echo $! > pid; wait", tmp_path, 1)
@@ -52,6 +62,15 @@ def test_what_it_leaves_running_neither_holds_it_up_nor_outlives_it(tmp_path: Pa
     assert gone(int((tmp_path / "pid").read_text()))
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT raises, also where this was started in the background of a shell, which has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interruption_ends_it(tmp_path: Path) -> None:
     def interrupt() -> None:
         while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -108,6 +108,15 @@ def test_a_build_that_takes_too_long_is_ended_and_leaves_nothing(
     assert everything(scope) == (set(), set())
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT raises, also where this was started in the background of a shell, which has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_build_leaves_nothing(store: DockerImages, request_for: RequestFor, scope: str) -> None:
     def interrupt(line: str) -> None:
         if line.startswith("Step") and "sleep" in line:

@@ -105,14 +105,14 @@ def test_a_file_that_nginx_does_not_include_is_an_error_and_taken_away(
 
 
 @pytest.mark.parametrize(
-    "text", ["server { listen 127.0.0.1:1; }\n", "# echo-staging: written by release, and so on\n"]
+    "text", [b"server { listen 127.0.0.1:1; }\n", b"# caf\xe9\n", b"# echo-staging: written by release, and so on\n"]
 )
-def test_a_file_of_somebody_else_is_neither_overwritten_nor_taken_away(included: IncludedNginx, text: str) -> None:
-    included.conf.write_text(text)
+def test_a_file_of_somebody_else_is_neither_overwritten_nor_taken_away(included: IncludedNginx, text: bytes) -> None:
+    included.conf.write_bytes(text)
     with pytest.raises(ProxyError, match="wrote it for echo"):
         included.install()
     included.uninstall()
-    assert included.conf.read_text() == text
+    assert included.conf.read_bytes() == text
 
 
 def test_an_interrupted_change_is_not_live_afterwards(included: IncludedNginx, monkeypatch: pytest.MonkeyPatch) -> None:
