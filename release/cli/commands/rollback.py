@@ -25,8 +25,8 @@ def rollback(context: click.Context, to: str | None, list_: bool, reason: str) -
     """Bring the previous good release back, at once.
 
     Without arguments it undoes the last change of the live release: one rename where the standby is warm. It works
-    from any directory, during a deployment's observation, and with a full disk; given twice, the second changes
-    nothing. The release that was left is withdrawn.
+    from any directory, during a deployment's observation, with a full disk, and while the engine hangs; given twice,
+    the second changes nothing. The release that was left is withdrawn.
 
     \b
       release rollback
