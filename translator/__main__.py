@@ -36,6 +36,9 @@ def main() -> int:
         failed = True
         server.should_exit = True
 
+    def leave(*_: object) -> None:
+        server.should_exit = True
+
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(settings, on_failure=stop),
@@ -48,9 +51,9 @@ def main() -> int:
             server_header=False,
         )
     )
-    # uvicorn raises the signal again after an orderly end; by then it has nothing left to do.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.signal(signal.SIGINT, lambda *_: None)
+    # For a signal before uvicorn listens. It raises the signal again after an orderly end, which changes nothing.
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
     server.run()
     return 1 if failed else 0
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
+from translator.bounds import Bounded
 from translator.errors import Refusal, StartError, loading
 from translator.metrics import Measured, Metrics
 from translator.model import Translator
@@ -126,6 +127,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
         docs_url=None,
         redoc_url=None,
     )
+    app.add_middleware(Bounded, limits=settings.limits)
     app.add_middleware(Named, model_version=settings.model_version)
     app.add_middleware(Measured, metrics=service.metrics)
     answer_errors(app, service.metrics)
@@ -162,17 +164,18 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
         service.metrics.waiting.set(service.worker.waiting if service.worker else 0)
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
-    app.mount("/", Page(directory=PAGE, html=True), name="page")
+    # As the default, and not mounted: a mount would answer 404 to a GET of what takes only POST.
+    app.router.default = Page(directory=PAGE, html=True)
     return app
 
 
 def answer_errors(app: FastAPI, metrics: Metrics) -> None:
     """Give every error, also the framework's own, the one form that `schema.ErrorAnswer` describes."""
 
-    def answer(refusal: Refusal) -> JSONResponse:
+    def answer(refusal: Refusal, headers: Mapping[str, str] | None = None) -> JSONResponse:
         metrics.errors.labels(refusal.code).inc()
-        headers = {"Retry-After": "1"} if refusal.status == 503 else None
-        return JSONResponse(refusal.body(), refusal.status, headers)
+        retry = {"Retry-After": "1"} if refusal.status == 503 else {}
+        return JSONResponse(refusal.body(), refusal.status, {**(headers or {}), **retry})
 
     @app.exception_handler(Refusal)
     async def refused(_: Request, error: Refusal) -> JSONResponse:
@@ -188,8 +191,10 @@ def answer_errors(app: FastAPI, metrics: Metrics) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:
-        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-        return answer(Refusal(error.status_code, code, str(error.detail)))
+        if error.status_code == 400:  # bytes that are no text, nesting without end, a number of a million digits
+            return answer(Refusal(400, "bad_json", "The body is not valid JSON."))
+        code = {404: "not_found", 405: "method_not_allowed", 413: "too_long"}.get(error.status_code, "http_error")
+        return answer(Refusal(error.status_code, code, str(error.detail)), error.headers)
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, error: Exception) -> JSONResponse:

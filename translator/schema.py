@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from translator.errors import Refusal
 from translator.settings import Limits
 from translator.text import has_chinese
+
+SURROGATE = re.compile(r"[\ud800-\udfff]")  # JSON can write what no encoding can
 
 
 class TranslateRequest(BaseModel):
@@ -72,6 +76,8 @@ def checked_texts(text: str | list[str], limits: Limits) -> list[str]:
         where = "The text" if isinstance(text, str) else f"Text {index} of the list"
         if not each.strip():
             raise Refusal(422, "empty_text", f"{where} is empty.")
+        if SURROGATE.search(each):
+            raise Refusal(422, "wrong_type", f"{where} has half of a character in it (a lone surrogate).")
         if len(each) > limits.chars:
             raise Refusal(413, "too_long", f"{where} has {len(each)} characters; at most {limits.chars} are taken.")
         if not has_chinese(each):

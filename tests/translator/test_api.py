@@ -7,6 +7,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -52,6 +53,48 @@ def test_a_list_as_long_as_allowed_is_answered_and_one_more_is_refused(service: 
     assert len(answer.json()["translation"]) == 64
     refused = httpx.post(f"{service.url}/translate", json={"text": ["你好。"] * 65}, timeout=120)
     assert (refused.status_code, refused.json()["error"]["code"]) == (413, "too_long")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b'{"text"', 400, "bad_json"),
+        (b'{"text": "\xff\xfe"}', 400, "bad_json"),
+        (b"[" * 100_000, 400, "bad_json"),
+        (b'{"text": ' + b"9" * 5000 + b"}", 400, "bad_json"),
+        (b"", 422, "wrong_type"),
+        (b"null", 422, "wrong_type"),
+        (b'{"text": 7}', 422, "wrong_type"),
+        (b'{"text": ["\\ud800\xe4\xbd\xa0"]}', 422, "wrong_type"),
+        (b'{"text": "' + b"x" * 1_000_000 + b'"}', 413, "too_long"),
+    ],
+    ids=lambda value: value[:12] if isinstance(value, bytes) else value,
+)
+def test_a_body_that_is_no_request_is_the_clients_fault_and_says_which(
+    service: Running, body: bytes, status: int, code: str
+) -> None:
+    answer = httpx.post(f"{service.url}/translate", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+def test_a_body_without_an_end_is_refused_while_it_comes(service: Running) -> None:
+    def endless() -> Iterator[bytes]:
+        yield b'{"text": "'
+        for _ in range(4096):
+            yield b"x" * 65536
+
+    try:
+        answer = httpx.post(f"{service.url}/translate", content=endless(), timeout=60)
+    except httpx.TransportError:
+        return  # the connection was closed while more was sent
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_long")
+
+
+def test_a_path_that_takes_another_method_says_so(service: Running) -> None:
+    for method, path, allowed in (("GET", "/translate", "POST"), ("POST", "/health", "GET")):
+        answer = httpx.request(method, service.url + path)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
+        assert answer.headers["Allow"] == allowed
 
 
 def test_metrics_count_errors_tokens_and_sentences(service: Running) -> None:

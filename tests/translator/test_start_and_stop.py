@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.translator.running import Start
+from tests.translator.running import ROOT, Start, free_port
 from translator.settings import Settings
 
 MODEL = Settings.from_environment({}).model_dir
@@ -57,6 +60,24 @@ def test_a_signal_ends_it_after_what_has_begun_is_answered(start: Start, number:
     idle.close()
     with pytest.raises(httpx.TransportError):
         httpx.get(f"{running.url}/health")
+
+
+EARLY = """
+import os, signal, sys, uvicorn
+from translator.__main__ import main
+load = uvicorn.Config.load
+def interrupted(config):
+    os.kill(os.getpid(), signal.SIGTERM)
+    load(config)
+uvicorn.Config.load = interrupted
+sys.exit(main())
+"""
+
+
+def test_a_signal_before_it_listens_is_not_lost() -> None:
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "HOST": "127.0.0.1", "PORT": str(free_port())}
+    done = subprocess.run([sys.executable, "-c", EARLY], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_unknown_directory_ends_it_at_once_with_a_reason(start: Start, tmp_path: Path) -> None:
