@@ -30,8 +30,20 @@ def execute(command: str, directory: Path, timeout: float, env: Mapping[str, str
         raise Refused(f"the hook `{command}` cannot be run: {error}", hint="is the disk full? df /tmp") from error
     if code != 0:
         shown = "\n    ".join(lines[-_SHOWN:])
-        raise Refused(f"the hook `{command}` failed with exit code {code}", hint=f"it said:\n    {shown}")
+        raise Refused(
+            f"the hook `{command}` {_ended(code)}", hint=f"it said:\n    {shown}" if lines else "it said nothing"
+        )
     return lines[-1][:200] if lines else "done"
+
+
+def _ended(code: int) -> str:
+    """How it ended badly: a negative code is a signal's, and a shell says 128 + n of what a signal ended in it."""
+    with contextlib.suppress(ValueError):
+        if code < 0:
+            return f"was killed by {signal.Signals(-code).name}"
+        if code > 128:
+            return f"failed with exit code {code} ({signal.Signals(code - 128).name})"
+    return f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
 
 
 def _run(command: str, directory: Path, timeout: float, env: Mapping[str, str], said: IO[bytes]) -> int:

@@ -16,6 +16,7 @@ _RELEASE = re.compile(r"(v.+)-([0-9a-f]{7})")
 _SERVICE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?")
 _SCOPE = re.compile(r"[a-z0-9][a-z0-9-]*")
 _PLAIN = "abcdefghijklmnopqrstuvwxyz0123456789"
+_LONGEST_ECHO = 80
 _LONGEST_TAG = 100  # with a dash and seven digits of the commit it stays below the 128 of an image tag
 
 LABEL_PREFIX = "release"
@@ -100,6 +101,17 @@ def snapshot_tag(base: Version, digest: str) -> str:
     The `h` keeps it a SemVer identifier: one of digits only may not begin with a zero.
     """
     return f"v{base.major}.{base.minor}.{base.patch}-snapshot.h{digest[:11]}"
+
+
+def shortened(text: str) -> str:
+    """Its first 80 characters, with … where there are more."""
+    return text if len(text) <= _LONGEST_ECHO else text[: _LONGEST_ECHO - 1] + "…"
+
+
+def echoed(text: str) -> str:
+    """A name that a person typed, as a message repeats it: at most 80 characters, in quotes where it would not show."""
+    short = shortened(text)
+    return short if short.strip() == short != "" and short.isprintable() else repr(short)
 
 
 def valid_service(name: str) -> bool:

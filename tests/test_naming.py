@@ -146,3 +146,10 @@ def test_distinct_scopes_have_distinct_nginx_variables_though_nginx_ignores_case
 
 def test_slots_are_each_other_s_other() -> None:
     assert [slot.other for slot in naming.Slot] == [naming.Slot.GREEN, naming.Slot.BLUE]
+
+
+@given(st.text(max_size=200))
+def test_a_name_is_echoed_on_one_short_line(text: str) -> None:
+    echo = naming.echoed(text)
+    assert echo.strip() == echo != "" and echo.isprintable()
+    assert len(naming.shortened(text)) <= 80

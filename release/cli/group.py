@@ -8,6 +8,8 @@ from importlib import import_module
 
 import click
 
+from release.naming import shortened
+
 # Name → module below `release.cli.commands` (the attribute has the command's name), and what `release --help` shows.
 SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Release": {
@@ -50,7 +52,7 @@ class Suggesting(click.Group):
             hint = (
                 f"did you mean {' or '.join(near)}?" if near else f"there is: {', '.join(self.list_commands(context))}"
             )
-            raise click.UsageError(f"no command is called {wanted!r}; {hint}", context)
+            raise click.UsageError(f"no command is called {shortened(wanted)!r}; {hint}", context)
         return super().resolve_command(context, arguments)
 
 

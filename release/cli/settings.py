@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from release.naming import echoed
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -72,7 +74,7 @@ def _directory(context: click.Context, parameter: click.Parameter, value: str | 
     except (OSError, RuntimeError):  # a name longer than names may be, a folder nobody may enter, no home
         found = False
     if not found:
-        raise click.BadParameter(f"{value[:200]} is no folder", context, parameter)
+        raise click.BadParameter(f"{echoed(value)} is no folder", context, parameter)
     current(context).directory = path
 
 

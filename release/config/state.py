@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from release.errors import Unusable, UsageError
+from release.naming import echoed
 
 _SYSTEM_ROOT = Path("/var/lib/release")
 
@@ -88,7 +89,9 @@ def find(root: Path, wanted: str | None) -> State:
         if len(matches) == 1:
             return State(root, matches[0])
         raise UsageError(
-            f"no service {wanted} has state in {root}" if not matches else f"{wanted} is more than one service here",
+            f"no service {echoed(wanted)} has state in {root}"
+            if not matches
+            else f"{echoed(wanted)} is more than one service here",
             hint=f"there is: {', '.join(matches or known) or 'nothing yet; `release deploy TAG` is the first step'}",
         )
     if len(known) == 1:

@@ -8,6 +8,7 @@ from release.errors import Refused, UsageError
 from release.ledger import rows
 from release.ledger.records import ReleaseRow, Standing
 from release.ledger.shelf import Shelf
+from release.naming import echoed
 
 
 class Releases(Shelf):
@@ -97,4 +98,6 @@ def _same_identity(known: ReleaseRow, new: ReleaseRow) -> None:
 
 def _known(changed: int, name: str) -> None:
     if not changed:
-        raise UsageError(f"the ledger knows no release {name}", hint="`release history` lists those that it knows")
+        raise UsageError(
+            f"the ledger knows no release {echoed(name)}", hint="`release history` lists those that it knows"
+        )

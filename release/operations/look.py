@@ -9,7 +9,7 @@ from typing import Any
 from release.engine.base import Instance, State
 from release.errors import EngineError, ProxyError, Refused, UsageError
 from release.ledger.records import DeploymentRow, ReleaseRow, StepState
-from release.naming import Slot
+from release.naming import Slot, echoed
 from release.operations.glance import recorded_live
 from release.operations.rollback import ways
 from release.operations.standby import recorded_way
@@ -220,7 +220,9 @@ def _kept_log(hands: Hands, wanted: str, tail: int | None) -> list[str]:
                 lines = text.splitlines()
                 return lines[-tail:] if tail else lines
     known = sorted({i.release for i in hands.engine.instances(hands.manifest.scope)})
-    raise UsageError(f"no container and no kept log is called {wanted}", hint=f"there is: {', '.join(known) or 'none'}")
+    raise UsageError(
+        f"no container and no kept log is called {echoed(wanted)}", hint=f"there is: {', '.join(known) or 'none'}"
+    )
 
 
 def deployment_named(hands: Hands, wanted: str | None) -> DeploymentRow:

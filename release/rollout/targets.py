@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from release.errors import Refused, UsageError
 from release.ledger.records import DeploymentRow, DeploymentState, Kind, ReleaseRow, Standing
-from release.naming import Slot
+from release.naming import Slot, echoed
 
 _LIVE = (DeploymentState.LIVE, DeploymentState.UNOBSERVED)
 _BARE = (Standing.GOOD, Standing.UNOBSERVED)
@@ -55,10 +55,10 @@ def named(live: str | None, releases: Sequence[ReleaseRow], to: str) -> Choice:
     matches = [row for row in releases if to in (row.name, row.tag)]
     if not matches:
         known = ", ".join(row.name for row in releases if row.last_live_at) or "none"
-        raise UsageError(f"no release {to} is known here", hint=f"releases that were live: {known}")
+        raise UsageError(f"no release {echoed(to)} is known here", hint=f"releases that were live: {known}")
     if len(matches) > 1:
         names = ", ".join(row.name for row in matches)
-        raise UsageError(f"{to} is more than one release", hint=f"name one of {names}")
+        raise UsageError(f"{echoed(to)} is more than one release", hint=f"name one of {names}")
     row = matches[0]
     if row.name == live:
         return Choice(None, f"{live} is live already")

@@ -60,7 +60,7 @@ class Source:
         """`v1.2.0`, or a full release name `v1.2.0-abc1234`. Raises UsageError where no such tag is, Refused where the
         tag names another commit than the release name does."""
         if naming.parse_tag(text) is None and naming.parse_release(text) is None:
-            raise UsageError(f"{text!r} is no release tag", hint=_TAG_FORM)
+            raise UsageError(f"{naming.shortened(text)!r} is no release tag", hint=_TAG_FORM)
         commit = self._commit_of(text)
         if commit is not None:
             return self._resolved(text, commit)

@@ -226,3 +226,13 @@ def test_json_without_a_command_is_an_error_as_json(call: Call, typed: tuple[str
 def test_an_error_beside_help_is_still_one_json_document(call: Call) -> None:
     said = call("no-such-command", "--json", "--help")
     assert (said.code, json.loads(said.out)["ok"]) == (2, False)
+
+
+@pytest.mark.parametrize(
+    "typed", [("NAME",), ("deploy", "NAME"), ("--service", "NAME", "status"), ("-C", "NAME", "status")]
+)
+def test_a_very_long_name_is_not_echoed_whole(call: Call, typed: tuple[str, ...]) -> None:
+    subprocess.run(["git", "init", "-q"], check=True)
+    said = call(*(word.replace("NAME", "n" * 5000) for word in typed))
+    assert said.code != 0
+    assert "n" * 79 in said.err and "n" * 81 not in said.err

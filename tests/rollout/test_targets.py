@@ -176,3 +176,10 @@ def test_the_ledger_does_not_say_what_a_slot_holds_where_a_run_may_have_changed_
     standby = replace(change(release(1), None), slot="blue")
     run = replace(change(release(2), None, state, kind, **facts), slot="blue")
     assert stays_in(Slot.BLUE, [run, standby]) is None
+
+
+@pytest.mark.parametrize(("typed", "told"), [("", "''"), (" ", "' '"), ("v9", "v9"), ("v" * 5000, "v" * 79 + "…")])
+def test_a_name_nobody_knows_is_repeated_so_that_it_shows_and_is_not_long(typed: str, told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        choose("v1.0.0-aaaaaaa", [release(1)], [], typed)
+    assert caught.value.message == f"no release {told} is known here"

@@ -9,6 +9,7 @@ import click
 from release.cli.console import choose
 from release.cli.session import Session
 from release.cli.settings import common
+from release.naming import echoed
 
 
 @click.command()
@@ -52,7 +53,7 @@ def logs(context: click.Context, which: str | None, tail: int | None, follow: bo
       release logs v1.2.0
     """
     if which is not None and deployment is not None:
-        raise click.UsageError(f"either {which} or --deployment {deployment}, not both", context)
+        raise click.UsageError(f"either {echoed(which)} or --deployment {echoed(deployment)}, not both", context)
     with Session.of(context) as session:
         if follow and session.settings.json:
             raise click.UsageError("--follow does not end, --json prints one document; use one of them", context)
