@@ -1,0 +1,138 @@
+"""From one API shape to another: an old client of `/v1` is served by a v2 model and sees no new field.
+
+An adapter is a small function of one JSON object. Where no direct one leads from a shape to another, the shortest chain
+does; two chains of the same length would be a choice that nobody made, so they are refused at start-up. The fields of
+an adapted answer are those that the adapter's examples show: whatever else a function lets through is left out.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelhost.errors import ConfigError, ModelHostError
+from modelhost.routing.examples import Example, difference
+
+Json = dict[str, Any]
+Convert = Callable[[Json], Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A function from answers in the shape `source` to answers in `target`, with pairs that prove it.
+
+    `fields`: the top-level fields of the target, by default all that the examples' outcomes have between them.
+    """
+
+    source: str
+    target: str
+    convert: Convert
+    examples: tuple[Example, ...]
+    fields: frozenset[str] = field(default=frozenset())
+
+    def __post_init__(self) -> None:
+        if not self.examples:
+            raise ConfigError(
+                f"the adapter {self.name} has no example", "give at least one pair of `given` and `gives`"
+            )
+        if not self.fields:
+            shown = frozenset(key for example in self.examples for key in example.gives)
+            object.__setattr__(self, "fields", shown)
+
+    @property
+    def name(self) -> str:
+        """`translation/2 → translation/1`."""
+        return f"{self.source} → {self.target}"
+
+    def __call__(self, answer: Json) -> Json:
+        """The answer in the other shape; the one handed in is left as it was. Raises ModelHostError."""
+        try:
+            adapted = self.convert(copy.deepcopy(answer))
+        except Exception as error:
+            raise ModelHostError(
+                f"the adapter {self.name} failed: {type(error).__name__}: {error}", "add such an answer to its examples"
+            ) from error
+        if not isinstance(adapted, dict):
+            raise ModelHostError(f"the adapter {self.name} gave a {type(adapted).__name__}", "it must return a dict")
+        return {key: value for key, value in adapted.items() if key in self.fields}
+
+    def prove(self) -> None:
+        """Run every example. Raises ConfigError with a diff for the first that comes out otherwise."""
+        for number, example in enumerate(self.examples, start=1):
+            try:
+                outcome = self(dict(example.given))
+            except ModelHostError as error:
+                raise ConfigError(f"example {number} of {self.name}: {error.message}", "mend one of the two") from error
+            if diff := difference(example.gives, outcome):
+                raise ConfigError(
+                    f"example {number} of the adapter {self.name} comes out otherwise:\n{diff}", "mend one of the two"
+                )
+
+
+class Adapters:
+    """All adapters of a service. On creation every example is run, and every chain is found or refused."""
+
+    def __init__(self, adapters: Iterable[Adapter] = ()) -> None:
+        direct: dict[str, dict[str, Adapter]] = {}
+        for adapter in adapters:
+            if adapter.source == adapter.target:
+                raise ConfigError(f"the adapter {adapter.name} leads nowhere", "it joins two different shapes")
+            if adapter.target in direct.setdefault(adapter.source, {}):
+                raise ConfigError(f"two adapters lead {adapter.name}", "keep one of them")
+            adapter.prove()
+            direct[adapter.source][adapter.target] = adapter
+        self._chains = {source: _chains(source, direct) for source in direct}
+
+    def can(self, have: str, want: str) -> bool:
+        """True where an answer in the shape `have` can be brought into `want`."""
+        return have == want or want in self._chains.get(have, {})
+
+    def path(self, have: str, want: str) -> tuple[Adapter, ...]:
+        """The adapters on the way; none where the shapes are one. Raises ConfigError where no way leads there."""
+        if have == want:
+            return ()
+        chain = self._chains.get(have, {}).get(want)
+        if chain is None:
+            known = ", ".join(sorted(self._chains.get(have, {}))) or "nothing"
+            raise ConfigError(f"no adapter leads from {have} to {want}", f"from {have} there is {known}; declare one")
+        return chain
+
+    def adapt(self, answer: Json, have: str, want: str) -> Json:
+        """The answer in the shape that is wanted; the same object where nothing is to do."""
+        for adapter in self.path(have, want):
+            answer = adapter(answer)
+        return answer
+
+
+def _chains(source: str, direct: Mapping[str, Mapping[str, Adapter]]) -> dict[str, tuple[Adapter, ...]]:
+    """Breadth first from one shape; a target that two chains of one length reach is refused by name."""
+    found: dict[str, tuple[Adapter, ...]] = {}
+    front: dict[str, tuple[Adapter, ...]] = {source: ()}
+    while front:
+        reached: dict[str, tuple[Adapter, ...]] = {}
+        for shape, chain in front.items():
+            for target, adapter in direct.get(shape, {}).items():
+                if target in found or target == source:
+                    continue
+                if target in reached:
+                    ways = " and ".join(_written((*way, last)) for way, last in _both(reached[target], chain, adapter))
+                    raise ConfigError(
+                        f"two ways of the same length lead from {source} to {target}: {ways}",
+                        "declare an adapter that leads there directly",
+                    )
+                reached[target] = (*chain, adapter)
+        found |= reached
+        front = reached
+    return found
+
+
+def _both(
+    first: tuple[Adapter, ...], chain: tuple[Adapter, ...], adapter: Adapter
+) -> tuple[tuple[tuple[Adapter, ...], Adapter], tuple[tuple[Adapter, ...], Adapter]]:
+    return (first[:-1], first[-1]), (chain, adapter)
+
+
+def _written(chain: tuple[Adapter, ...]) -> str:
+    return " → ".join([chain[0].source, *(adapter.target for adapter in chain)])

@@ -1,0 +1,117 @@
+"""Adapters: proven by their examples at start-up, found in chains, and leaving no new field through."""
+
+from typing import Any
+
+import pytest
+
+from modelhost.errors import ConfigError, ModelHostError
+from modelhost.routing.adapters import Adapter, Adapters
+from modelhost.routing.examples import Example, difference
+
+
+def down(answer: dict[str, Any]) -> dict[str, Any]:
+    texts = answer.pop("texts")  # works on its argument, as careless functions do
+    return {**answer, "translation": texts[0]}
+
+
+V2 = {"texts": ["hello"], "model": "m", "alternatives": []}
+V1 = {"translation": "hello", "model": "m"}
+PAIR = Example({"texts": ["hello"], "model": "m"}, V1)
+
+
+def named(source: str, target: str) -> Adapter:
+    step = f"{source}>{target}"
+    return Adapter(
+        source,
+        target,
+        lambda answer: {"way": [*answer["way"], step]},
+        (Example({"way": []}, {"way": [step]}),),
+    )
+
+
+def test_an_old_client_sees_no_new_field_and_the_answer_is_left_as_it_was() -> None:
+    adapters = Adapters([Adapter("t/2", "t/1", down, (PAIR,))])
+    answer = {"texts": ["hello"], "model": "m", "alternatives": ["hi"]}
+    assert adapters.adapt(answer, "t/2", "t/1") == V1
+    assert answer == {"texts": ["hello"], "model": "m", "alternatives": ["hi"]}
+
+
+def test_a_shape_that_is_wanted_already_is_handed_on_untouched() -> None:
+    answer = {"x": 1}
+    assert Adapters().adapt(answer, "t/1", "t/1") is answer
+
+
+def test_an_example_that_comes_out_otherwise_refuses_the_start_with_a_diff() -> None:
+    wrong = Example({"texts": ["hello"], "model": "m"}, {"translation": "goodbye", "model": "m"})
+    with pytest.raises(ConfigError) as refused:
+        Adapters([Adapter("t/2", "t/1", down, (PAIR, wrong))])
+    assert "example 2 of the adapter t/2 → t/1" in refused.value.message
+    assert '-  "translation": "goodbye"' in refused.value.message
+    assert '+  "translation": "hello"' in refused.value.message
+
+
+def test_an_example_that_raises_refuses_the_start() -> None:
+    with pytest.raises(ConfigError, match=r"example 1 of t/2 → t/1.*KeyError: 'texts'"):
+        Adapters([Adapter("t/2", "t/1", down, (Example({}, V1),))])
+
+
+def test_an_adapter_that_gives_no_object_refuses_the_start() -> None:
+    broken: Any = lambda answer: None  # noqa: E731
+    with pytest.raises(ConfigError, match="gave a NoneType"):
+        Adapters([Adapter("t/2", "t/1", broken, (PAIR,))])
+
+
+def test_an_adapter_without_an_example_is_refused() -> None:
+    with pytest.raises(ConfigError, match="has no example"):
+        Adapter("t/2", "t/1", down, ())
+
+
+def test_an_answer_that_the_examples_did_not_foresee_is_an_error_that_names_the_adapter() -> None:
+    adapters = Adapters([Adapter("t/2", "t/1", down, (PAIR,))])
+    with pytest.raises(ModelHostError, match="the adapter t/2 → t/1 failed: IndexError"):
+        adapters.adapt({"texts": []}, "t/2", "t/1")
+
+
+def test_the_shortest_chain_is_taken_where_no_direct_adapter_is() -> None:
+    adapters = Adapters([named("t/4", "t/3"), named("t/3", "t/2"), named("t/2", "t/1"), named("t/4", "t/2")])
+    assert adapters.adapt({"way": []}, "t/4", "t/1") == {"way": ["t/4>t/2", "t/2>t/1"]}
+    assert [adapter.name for adapter in adapters.path("t/4", "t/2")] == ["t/4 → t/2"]
+
+
+def test_there_and_back_is_no_ambiguity() -> None:
+    adapters = Adapters([named("t/1", "t/2"), named("t/2", "t/1"), named("t/2", "t/3"), named("t/3", "t/2")])
+    assert adapters.can("t/1", "t/3") and adapters.can("t/3", "t/1")
+    assert len(adapters.path("t/3", "t/1")) == 2
+
+
+def test_two_chains_of_one_length_are_refused_at_start_up_with_both_named() -> None:
+    with pytest.raises(ConfigError) as refused:
+        Adapters([named("a/1", "b/1"), named("a/1", "c/1"), named("b/1", "d/1"), named("c/1", "d/1")])
+    assert "a/1 → b/1 → d/1 and a/1 → c/1 → d/1" in refused.value.message
+
+
+def test_a_direct_adapter_settles_it() -> None:
+    ways = [named("a/1", "b/1"), named("a/1", "c/1"), named("b/1", "d/1"), named("c/1", "d/1"), named("a/1", "d/1")]
+    assert [adapter.name for adapter in Adapters(ways).path("a/1", "d/1")] == ["a/1 → d/1"]
+
+
+def test_two_adapters_between_the_same_shapes_are_refused() -> None:
+    with pytest.raises(ConfigError, match="two adapters lead a/1 → b/1"):
+        Adapters([named("a/1", "b/1"), named("a/1", "b/1")])
+
+
+def test_an_adapter_from_a_shape_to_itself_is_refused() -> None:
+    with pytest.raises(ConfigError, match="leads nowhere"):
+        Adapters([named("a/1", "a/1")])
+
+
+def test_a_way_that_is_not_there_is_an_error_that_says_what_is() -> None:
+    adapters = Adapters([named("t/2", "t/1")])
+    assert not adapters.can("t/1", "t/2") and not adapters.can("x/1", "t/1")
+    with pytest.raises(ConfigError, match="from t/2 there is t/1"):
+        adapters.path("t/2", "t/9")
+
+
+def test_true_and_one_differ_and_the_order_of_keys_does_not() -> None:
+    assert difference({"a": 1, "b": 2}, {"b": 2, "a": 1}) == ""
+    assert difference({"a": 1}, {"a": True}) != ""
