@@ -140,7 +140,7 @@ class Guard:
         return self._errors.detectable(self._errors.requests if requests is None else requests)
 
     def verdict(self) -> Verdict:
-        """The verdict at the end of the observation. No data where too few requests came, or where the error rate
+        """The verdict at the end of the observation. No data where too few requests came, or where error rate or p95
         lies over its budget without the evidence to trip: neither is a reason to go back, nor to call it good."""
         counts, budget = self.counts, self.budget
         rate = counts.errors / counts.requests if counts.requests else 0.0
@@ -152,6 +152,12 @@ class Guard:
             return no_data("observe", f"{found}; {budget.min_requests} are needed to tell", **evidence)
         if rate > budget.max_error_rate:
             reason = f"{found}: {rate:.2%} is over the budget of {_percent(budget.max_error_rate)}, by too few to tell"
+            return no_data("observe", reason, **evidence)
+        if budget.p95 is not None and not self._times:
+            return no_data("observe", f"{found}; none has a time that p95 could be told from", **evidence)
+        if budget.p95 is not None and self._slow.bad > SLOW_RATE * self._slow.requests:
+            many = f"{self._slow.bad} of {self._slow.requests} answers took longer than {budget.p95 * 1000:g} ms"
+            reason = f"{many}: p95 is over its budget, by too few to tell"
             return no_data("observe", reason, **evidence)
         return passed("observe", f"{found}, budget {_percent(budget.max_error_rate)}", **evidence)
 

@@ -104,6 +104,20 @@ def test_answers_that_are_too_slow_trip_it(guard: Guard) -> None:
     assert isinstance(decision, Trip) and "longer than 800 ms" in decision.reason
 
 
+def test_a_p95_over_the_budget_that_a_few_answers_make_is_neither_bad_nor_good(guard: Guard) -> None:
+    guard.add([OK] * 188 + [replace(OK, upstream_time=0.9)] * 12)
+    assert guard.decide() == Enough()
+    verdict = guard.verdict()
+    assert verdict.outcome is Outcome.NO_DATA and "12 of 200 answers took longer than 800 ms" in verdict.reason
+    guard.add([OK] * 40)
+    assert guard.verdict().outcome is Outcome.PASS
+
+
+def test_a_p95_budget_is_not_met_by_requests_that_have_no_time(guard: Guard) -> None:
+    guard.add([replace(OK, status=101, upstream_status=101)] * 300)
+    assert guard.verdict().outcome is Outcome.NO_DATA
+
+
 def test_five_percent_of_slow_answers_are_within_a_p95_budget() -> None:
     random = np.random.default_rng(11)
     guard = Guard(Slot.GREEN, BUDGET)
