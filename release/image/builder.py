@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import tempfile
 import time
 from collections.abc import Collection, Generator, Iterator
@@ -20,6 +21,14 @@ from release.image.stream import BuildStream
 
 _DOCKERFILE = ".release.Dockerfile"  # its name inside the build context; never copied into an image
 _CANCEL = 5.0  # seconds that the daemon may take to stop a step after its client has gone
+_FROM = re.compile(r"Step \d+/\d+ : FROM (?:--\S+ )*(\S+)", re.IGNORECASE)
+_BASE_HINT = """\
+the base image {base} is not on this host and cannot be pulled: `docker pull {base}` repeats it (docker login for a
+private one), `docker load` brings it without a registry. Or let one be made from Debian packages. In release.yaml:
+  build: {{base: {{image: "{base}", argument: BASE_IMAGE, bootstrap: bookworm}}}}
+and in the Dockerfile:
+  ARG BASE_IMAGE
+  FROM ${{BASE_IMAGE}}"""
 _BUILDKIT = ("--mount", "--chmod", "--link", "requires BuildKit", "unknown instruction: EOF", "heredoc")
 
 
@@ -63,7 +72,7 @@ class Builder:
                 raise _slow(request, reference) from error
             raise
         if log.error is not None:
-            raise _failed(reference, log)
+            raise failure(reference, log)
         if log.image_id is None:
             raise BuildFailed(
                 f"the build of {reference} stopped in the middle: {log.step or 'before its first step'}",
@@ -152,14 +161,15 @@ def _slow(request: BuildRequest, reference: str) -> BuildFailed:
     )
 
 
-def _failed(reference: str, log: BuildStream) -> BuildFailed:
+def failure(reference: str, log: BuildStream) -> BuildFailed:
+    """The error of a build whose stream ended in one, with what is to be done about its kind."""
     error = log.error or ""
     if any(sign in error for sign in _BUILDKIT):
         hint = "the Dockerfile uses something that only BuildKit knows; write it for the classic builder"
     elif "no space left" in error.lower():
         hint = "free some disk space: release prune, docker system df"
-    elif "manifest unknown" in error or "pull access denied" in error or "Temporary failure" in error:
-        hint = "the base image cannot be had: see build.base in release.yaml"
+    elif base := _FROM.match(log.step):  # nothing else happens in this step
+        hint = _BASE_HINT.format(base=base[1])
     else:
         hint = f"it failed in {log.step}; the last lines were:\n  " + "\n  ".join(log.tail[-8:])
     return BuildFailed(f"building {reference} failed: {error}"[:1000], hint=hint, log="\n".join(log.tail))
