@@ -54,7 +54,8 @@ class DockerImages:
         parent = self._layers.parent(image.id)
         self._layers.remove(image.reference if named is not None and named.id == image.id else image.id)
         rest = self.get(image.id)
-        if rest is not None and held([image.reference]) and not held(self._tags(image.id)):
+        ours = rest is not None and naming.LABEL_SCOPE in rest.labels  # else it was built by other means, by somebody
+        if rest is not None and ours and held([image.reference]) and not held(self._tags(image.id)):
             self._layers.remove(rest.reference or rest.id)  # nobody holds it any more
             rest = self.get(image.id)
         if rest is None:

@@ -25,7 +25,7 @@ class Shared:
 
     def hold(self, image: Image, tags: Sequence[str], scope: str, *, pulled: bool) -> None:
         """Keeps `image`, whose tags are `tags`, for `scope`. One that was `pulled` is nobody else's on this host."""
-        owner, release = image.labels.get(naming.LABEL_SCOPE, ""), image.labels.get(naming.LABEL_RELEASE, "")
+        owner, release = image.labels.get(naming.LABEL_SCOPE, ""), image.reference.rpartition(":")[2]
         others = held(tags)
         if owner == scope and not others:
             return  # its labels say enough

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from release.config.model import Manifest, Registry
+from release.daemon import Daemon
 from release.errors import BuildFailed, Refused
 from release.image.build import How, Sources, Wanted, obtain
 from release.image.directory import DirectoryImages
@@ -176,6 +177,25 @@ def test_two_environments_with_one_image_do_not_prune_it_from_each_other(
         assert store.all(one.scope) == []
         assert (store.get(built.image.id) is not None) == bool(store.all(other.scope))
     assert store.find(shared, want.release) is None
+
+
+@pytest.mark.docker
+def test_an_image_that_was_built_by_other_means_is_used_and_left(
+    repository: Repository, tmp_path: Path, scope: str, shared: str, store: DockerImages
+) -> None:
+    _, production = environments(repository, shared, scope)
+    want = wanted(repository, "v1.0.0", tmp_path / "tree")
+    text = f"FROM scratch\nCOPY behaviour.json /\nLABEL org.opencontainers.image.revision={want.commit}\n"
+    (tmp_path / "tree" / "Dockerfile").write_text(text)
+    api, reference = Daemon().api, f"{shared}:{want.release}"
+    for _ in api.build(path=str(tmp_path / "tree"), tag=reference, decode=True):
+        pass
+    obtained = obtain(want, production, Sources(store), quiet)
+    [mine] = store.all(production.scope)
+    assert (obtained.how, mine.id) == (How.REUSED, obtained.image.id)
+    store.remove(mine)
+    assert store.all(production.scope) == [] and store.get(reference) is not None
+    api.remove_image(reference)
 
 
 @pytest.mark.docker
