@@ -102,8 +102,12 @@ class DirectoryRegistry:
     def record(self, component: str, version: str, status: Status, who: str, why: str) -> StatusChange:
         """Append without asking whether there is such a version: for those who hold `changing`. Raises OSError."""
         change = StatusChange(self.clock(), version, Status(status), who, why)
-        statuslog.append(self._status_file(component), change)
+        self.append(component, change)
         return change
+
+    def append(self, component: str, change: StatusChange) -> None:
+        """Append a change that was made elsewhere, as it is. Raises OSError."""
+        statuslog.append(self._status_file(component), change)
 
     def log(self, component: str) -> list[StatusChange]:
         """Every change of status, the oldest first. Raises Unknown, IntegrityError for an unreadable line."""

@@ -1,0 +1,393 @@
+"""Registries elsewhere: a mounted directory, fsspec's memory, and S3 spoken over HTTP on loopback."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelhost.errors import (
+    ConfigError,
+    Conflict,
+    IncompleteMetadata,
+    IntegrityError,
+    NothingStable,
+    Refused,
+    RegistryUnavailable,
+    Unknown,
+)
+from modelhost.registry.base import Registry, Status
+from modelhost.registry.directory import DirectoryRegistry
+from modelhost.registry.remote import RemoteRegistry
+from modelhost.registry.upload import publish_remote
+from modelhost.registry.verify import check_files
+from tests.modelhost.registry.material import metadata, script, weights
+
+
+@dataclass
+class Place:
+    """Where a remote registry lies, and ways to damage it."""
+
+    url: str
+    options: dict[str, Any] = field(default_factory=dict)
+    write: Callable[[str, bytes], None] = lambda key, data: None
+    names: Callable[[], list[str]] = list
+    stop: Callable[[], None] = lambda: None
+
+    def registry(self, cache: Path, **given: Any) -> RemoteRegistry:
+        return RemoteRegistry(self.url, cache, self.options, **given)
+
+
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[str]:
+    """The endpoint of an S3 server."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Place:
+    folder = tmp_path / "mounted"
+
+    def write(key: str, data: bytes) -> None:
+        path = folder / key
+        path.parent.chmod(0o755)
+        path.unlink(missing_ok=True)
+        path.write_bytes(data)
+
+    def names() -> list[str]:
+        return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+
+    return Place(folder.as_uri(), write=write, names=names, stop=lambda: folder.rename(tmp_path / "unmounted") and None)
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> Place:
+    import fsspec
+
+    name = f"/{uuid.uuid4().hex}"
+    system = fsspec.filesystem("memory")
+
+    def gone(*_: object, **__: object) -> None:
+        raise ConnectionError("the cable is out")
+
+    def stop() -> None:
+        for act in ("ls", "cat_file", "pipe_file", "get_file", "info"):
+            monkeypatch.setattr(type(system), act, gone)
+
+    return Place(
+        f"memory:/{name}",
+        write=lambda key, data: system.pipe_file(f"{name}/{key}", data),
+        names=lambda: [key.removeprefix(name + "/") for key in system.find(name)],
+        stop=stop,
+    )
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Place:
+    import fsspec
+
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    options = {"key": "key", "secret": "secret", "client_kwargs": {"endpoint_url": s3_server}}
+    system = fsspec.filesystem("s3", use_listings_cache=False, **options)
+    system.mkdir(bucket)
+    base = f"{bucket}/models"
+
+    def stop() -> None:
+        options["client_kwargs"] = {"endpoint_url": "http://127.0.0.1:9"}
+
+    return Place(
+        f"s3://{base}",
+        options,
+        write=lambda key, data: system.pipe_file(f"{base}/{key}", data) and None,
+        names=lambda: [key.removeprefix(base + "/") for key in system.find(base)],
+        stop=stop,
+    )
+
+
+@pytest.fixture(params=["mounted", "memory", "s3"])
+def place(request: pytest.FixtureRequest) -> Place:
+    return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
+
+
+@pytest.fixture(params=["mounted", "memory"])
+def nearby(request: pytest.FixtureRequest) -> Place:
+    """For what does not depend on how the remote is spoken to."""
+    return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
+
+
+@pytest.fixture(params=["memory", "s3"])
+def store(request: pytest.FixtureRequest) -> Place:
+    return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def fill(place: Place, tmp_path: Path, *versions: str) -> RemoteRegistry:
+    """A registry with these versions, all stable but the last."""
+    registry = place.registry(tmp_path / "publisher")
+    for version in versions:
+        source = weights(tmp_path / f"source-{version}", f"weights {version}")
+        assert publish_remote(registry, source, metadata(version=version), who="anna").fresh
+    for version in versions[:-1]:
+        registry.mark("model", version, Status.STABLE, "anna", "measured")
+    return registry
+
+
+def test_it_answers_as_a_registry_does(place: Place, tmp_path: Path, cache: Path) -> None:
+    fill(place, tmp_path, "1.9.0", "1.10.0", "2.0.0")
+    registry: Registry = place.registry(cache)
+
+    assert registry.components() == ["model"]
+    assert [(entry.version, entry.status.value) for entry in registry.versions("model")] == [
+        ("2.0.0", "unstable"),
+        ("1.10.0", "stable"),
+        ("1.9.0", "stable"),
+    ]
+    assert registry.find("model").version == "1.10.0"
+    registry.mark("model", "v1.10.0", Status.REJECTED, "ben", "wrong digits")
+    assert registry.find("model").version == "1.9.0"
+    assert [(change.version, change.status.value, change.who) for change in registry.log("model")][-3:] == [
+        ("1.9.0", "stable", "anna"),
+        ("1.10.0", "stable", "anna"),
+        ("1.10.0", "rejected", "ben"),
+    ]
+    registry.mark("model", "1.9.0", Status.REJECTED, "ben", "wrong too")
+    with pytest.raises(NothingStable):
+        registry.find("model")
+    with pytest.raises(Unknown, match=r"there is .*1\.10\.0"):
+        registry.find("model", "9.9.9")
+    with pytest.raises(Unknown, match="there is model"):
+        registry.versions("tokenizer")
+
+
+def test_a_version_is_pulled_whole_verified_and_read_only(place: Place, tmp_path: Path, cache: Path) -> None:
+    fill(place, tmp_path, "1.0.0", "1.1.0")
+    entry = place.registry(cache).find("model")
+
+    assert entry.path == cache / "model" / "1.0.0"
+    check_files(entry, full=True)
+    assert (entry.path / "config.json").read_text() == '{"is": "weights 1.0.0"}'
+    assert not (entry.path / "model.safetensors").stat().st_mode & 0o222
+    assert not (cache / "model" / "1.1.0").exists()
+    assert DirectoryRegistry(cache).find("model") == entry
+
+
+def test_a_pulled_version_is_not_pulled_again(
+    nearby: Place, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(nearby, tmp_path, "1.0.0", "1.1.0")
+    nearby.registry(cache).find("model")
+    registry = nearby.registry(cache)
+    monkeypatch.setattr(registry.origin, "fetch", None)
+    assert registry.find("model").version == "1.0.0"
+
+
+def test_without_the_remote_the_cache_serves_on(place: Place, tmp_path: Path, cache: Path) -> None:
+    fill(place, tmp_path, "1.0.0", "1.1.0")
+    entry = place.registry(cache).find("model")
+    place.stop()
+    registry = place.registry(cache)
+
+    assert registry.find("model") == entry
+    assert registry.find("model", "1.0.0") == entry
+    assert registry.components() == ["model"]
+    assert [one.version for one in registry.versions("model")] == ["1.0.0"]
+    assert registry.log("model")[-1].why == "measured"
+    with pytest.raises(RegistryUnavailable):
+        registry.find("model", "1.1.0")
+    with pytest.raises(RegistryUnavailable):
+        registry.find("tokenizer")
+    with pytest.raises(RegistryUnavailable):
+        registry.mark("model", "1.0.0", Status.REJECTED, "ben", "wrong")
+
+
+def test_after_a_failure_nobody_waits_for_the_remote_until_the_pause_is_over(
+    memory: Place, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(memory, tmp_path, "1.0.0", "1.1.0")
+    now = [0.0]
+    registry = memory.registry(cache, monotonic=lambda: now[0])
+    registry.find("model")
+    with monkeypatch.context() as broken:
+        broken.setattr(registry.origin, "changes", lambda _: (_ for _ in ()).throw(RegistryUnavailable("away")))
+        assert registry.find("model").version == "1.0.0"
+    registry.mark("model", "1.1.0", Status.STABLE, "ben", "better")
+    now[0] += 4
+    with pytest.raises(RegistryUnavailable) as unavailable:
+        registry.find("model", "1.1.0")
+    assert 0 < unavailable.value.retry_after <= 1
+    now[0] += 2
+    assert registry.find("model").version == "1.1.0"
+
+
+def test_where_nothing_lies_there_is_no_registry(nearby: Place, cache: Path) -> None:
+    for ask in (lambda r: r.components(), lambda r: r.find("model"), lambda r: r.versions("model")):
+        with pytest.raises(RegistryUnavailable, match="no registry at"):
+            ask(nearby.registry(cache))
+
+
+def test_what_came_damaged_never_enters_the_cache(place: Place, tmp_path: Path, cache: Path) -> None:
+    damaged = b"weights cut"
+    fill(place, tmp_path, "1.0.0", "1.1.0")
+    info = place.registry(cache).versions("model")[1].info
+    weights_file = next(file for file in info.files if file.path == "model.safetensors")
+    key = next(key for key in place.names() if key.endswith((weights_file.sha256, "1.0.0/model.safetensors")))
+    place.write(key, damaged)
+
+    registry = place.registry(cache)
+    with pytest.raises(IntegrityError, match=rf"model\.safetensors is cut to {len(damaged)} of {weights_file.bytes}"):
+        registry.find("model")
+    assert [path.name for path in (cache / "model").iterdir() if path.is_dir()] == []
+
+
+def test_a_file_that_is_gone_is_an_integrity_error(memory: Place, tmp_path: Path, cache: Path) -> None:
+    import fsspec
+
+    fill(memory, tmp_path, "1.0.0", "1.1.0")
+    system, base = fsspec.core.url_to_fs(memory.url, **memory.options)
+    key = next(key for key in memory.names() if "/content/" in key and "1.0.0" in key)
+    system.rm_file(f"{base}/{key}")
+    with pytest.raises(IntegrityError, match="not all of its files"):
+        memory.registry(cache).find("model")
+
+
+def test_a_cache_of_another_registry_is_noticed(nearby: Place, tmp_path: Path, cache: Path) -> None:
+    fill(nearby, tmp_path, "1.0.0", "1.1.0")
+    from modelhost.registry.publish import publish
+
+    publish(cache, weights(tmp_path / "other", "others"), metadata(), who="eve")
+    with pytest.raises(IntegrityError, match=r"another model 1\.0\.0"):
+        nearby.registry(cache).find("model", "1.0.0")
+
+
+def test_a_discarded_copy_is_pulled_anew(nearby: Place, tmp_path: Path, cache: Path) -> None:
+    fill(nearby, tmp_path, "1.0.0", "1.1.0")
+    registry = nearby.registry(cache)
+    entry = registry.find("model")
+    (entry.path / "config.json").chmod(0o644)
+    (entry.path / "config.json").write_text("{}")
+    with pytest.raises(IntegrityError):
+        check_files(entry)
+    registry.discard("model", "1.0.0")
+    check_files(registry.find("model"))
+
+
+def test_publishing_refuses_and_repeats_as_in_a_directory(place: Place, tmp_path: Path) -> None:
+    registry = fill(place, tmp_path, "1.0.0")
+    source = tmp_path / "source-1.0.0"
+
+    assert not publish_remote(registry, source, metadata(), who="ben").fresh
+    with pytest.raises(Conflict, match="another note"):
+        publish_remote(registry, source, metadata(note="other"), who="ben")
+    with pytest.raises(IncompleteMetadata, match="metrics: "):
+        publish_remote(registry, source, {"component": "model", "version": "2.0.0"}, who="ben")
+    assert len(registry.log("model")) == 1
+
+
+def test_a_publication_that_broke_off_is_no_version_and_can_be_repeated(store: Place, tmp_path: Path) -> None:
+    registry = fill(store, tmp_path, "1.0.0")
+    source = weights(tmp_path / "next", "next")
+    create = registry.origin._create  # type: ignore[attr-defined]
+    registry.origin._create = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[attr-defined]
+    with pytest.raises(KeyboardInterrupt):
+        publish_remote(registry, source, metadata(version="1.1.0"), who="anna")
+
+    assert any(key.startswith("model/1.1.0/content/") for key in store.names())
+    assert [entry.version for entry in registry.versions("model")] == ["1.0.0"]
+    with pytest.raises(Unknown):
+        registry.find("model", "1.1.0")
+    registry.origin._create = create  # type: ignore[attr-defined]
+    assert publish_remote(registry, source, metadata(version="1.1.0"), who="anna").fresh
+    check_files(registry.find("model", "1.1.0"), full=True)
+
+
+def test_who_comes_second_to_the_store_loses_and_mixes_nothing(store: Place, tmp_path: Path, cache: Path) -> None:
+    first, second = store.registry(tmp_path / "first"), store.registry(tmp_path / "second")
+    deposit = second.origin.deposit  # type: ignore[attr-defined]
+
+    def late(*given: Any) -> bool:
+        """The first one publishes between the second one's question and its deposit."""
+        publish_remote(first, weights(tmp_path / "one", "one"), metadata(), who="first")
+        return bool(deposit(*given))
+
+    second.origin.deposit = late  # type: ignore[attr-defined]
+    with pytest.raises(Conflict):
+        publish_remote(second, weights(tmp_path / "two", "two"), metadata(), who="second")
+    entry = store.registry(cache).find("model", "1.0.0")
+    check_files(entry, full=True)
+    assert json.loads((entry.path / "config.json").read_text())["is"] == "one"
+
+
+def test_a_registry_directory_copied_up_by_hand_is_a_registry(store: Place, tmp_path: Path, cache: Path) -> None:
+    from modelhost.registry.publish import publish
+
+    folder = tmp_path / "local"
+    publish(folder, weights(tmp_path / "source"), metadata(), who="anna")
+    DirectoryRegistry(folder).mark("model", "1.0.0", Status.STABLE, "anna", "measured")
+    for path in folder.rglob("*"):
+        if path.is_file():
+            store.write(path.relative_to(folder).as_posix(), path.read_bytes())
+
+    registry = store.registry(cache)
+    check_files(registry.find("model"), full=True)
+    registry.mark("model", "1.0.0", Status.REJECTED, "ben", "later")
+    assert [change.status.value for change in registry.log("model")] == ["unstable", "stable", "rejected"]
+
+
+def test_changes_keep_their_order_where_a_clock_is_behind(memory: Place, tmp_path: Path, cache: Path) -> None:
+    fill(memory, tmp_path, "1.0.0", "1.1.0")
+    slow = memory.registry(cache, clock=lambda: datetime(2020, 1, 1, tzinfo=UTC))
+    slow.mark("model", "1.0.0", Status.REJECTED, "ben", "last")
+    assert memory.registry(tmp_path / "fresh").log("model")[-1].why == "last"
+
+
+PULLER = """
+    from modelhost.registry.remote import RemoteRegistry
+    from modelhost.registry.mounted import Mounted
+    fetch = Mounted.fetch
+    def counted(self, info, folder):
+        print("fetched", flush=True)
+        fetch(self, info, folder)
+    Mounted.fetch = counted
+    RemoteRegistry(sys.argv[2], sys.argv[3]).find("model")
+"""
+
+
+def test_of_many_processes_one_pulls_and_the_others_wait(mounted: Place, tmp_path: Path, cache: Path) -> None:
+    fill(mounted, tmp_path, "1.0.0", "1.1.0")
+    processes = [script(PULLER, mounted.url, cache) for _ in range(3)]
+    outputs = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 3, outputs
+    assert "".join(output for output, _ in outputs) == "fetched\n"
+
+
+def test_a_store_without_exclusive_creation_is_not_published_to(
+    memory: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = memory.registry(tmp_path / "cache")
+    monkeypatch.setattr(registry.origin, "_exclusive", False)
+    with pytest.raises(Refused, match="somebody else publishes"):
+        publish_remote(registry, weights(tmp_path / "source"), metadata(), who="anna")
+    assert memory.names() == []
+
+
+def test_an_address_that_cannot_be_used_says_what_to_write(cache: Path) -> None:
+    for url in ("nosuch://bucket/models", "models", "file://host/models"):
+        with pytest.raises(ConfigError):
+            RemoteRegistry(url, cache)
