@@ -89,9 +89,10 @@ class LatencyCheck:
             generator = random.Random(SEED)
             for number in range(least * MOST_REQUESTS):
                 for role in generator.sample(sorted(urls), len(urls)):
-                    run.add(role, send(role, number), request.timeout)
+                    if not self._hopeless(run, role):
+                        run.add(role, send(role, number), request.timeout)
                 subject.progress(f"latency {run.sent('candidate')}/{least * size}")
-                if self._hopeless(run):
+                if self._hopeless(run, "candidate"):
                     break
                 if (number + 1) % least == 0 and self._settled(run, last=number + 1 == least * MOST_REQUESTS):
                     break
@@ -128,8 +129,9 @@ class LatencyCheck:
 
         return send
 
-    def _hopeless(self, run: _Run) -> bool:
-        sent, lost = run.sent("candidate"), run.failed["candidate"]
+    def _hopeless(self, run: _Run, role: str) -> bool:
+        """So many failed that it is not asked any more: each of the rest might take its whole timeout."""
+        sent, lost = run.sent(role), run.failed[role]
         return sent >= GIVE_UP_AFTER and 2 * lost > sent
 
     def _questions(self, run: _Run) -> list[Question]:

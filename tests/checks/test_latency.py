@@ -75,9 +75,13 @@ def test_a_candidate_that_only_fails_is_not_asked_three_hundred_times(serve, sub
 
 
 def test_a_live_release_that_fails_leaves_no_ratio_and_no_pass(serve, subject) -> None:
-    verdict = check(p95="5s", ratio=1.3).run(subject(serve(slow(0, 0.001)).url, serve(lambda *_: (500, b"down")).url))
+    live = serve(lambda *_: (500, b"down"))
+    candidate = serve(slow(0, 0.001))
+    verdict = check(requests=300, p95="5s", ratio=1.3).run(subject(candidate.url, live.url))
     assert verdict.outcome is Outcome.NO_DATA
-    assert "no ratio: 40 of 40 requests to live failed" in verdict.reason
+    assert "requests to live failed, more than 1 %: 500: down" in verdict.reason
+    assert len(candidate.requests) >= 300
+    assert len(live.requests) < 40, "each of the others might have taken its whole timeout"
 
 
 def test_both_get_the_same_texts_in_waves_of_the_stated_concurrency(serve, subject, cases) -> None:
