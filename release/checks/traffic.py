@@ -22,10 +22,7 @@ def top_up(manifest: Manifest, url: str, subject: Subject, count: int) -> int:
 
     The answers are judged by whoever reads the access log, not here. Raises only what `subject.alive` raises.
     """
-    checks = manifest.checks
-    request = checks.quality.request if checks.quality is not None else checks.warmup.request
-    if request is None:
-        request = Request(method="GET", path=checks.health.path)
+    checks, request = manifest.checks, _request(manifest)
     sources = [""]
     if takes_source(request):
         if checks.quality is None:
@@ -37,5 +34,20 @@ def top_up(manifest: Manifest, url: str, subject: Subject, count: int) -> int:
     wanted = [sources[number % len(sources)] for number in range(count)]
     with Lanes(_LANES, lambda: Client(url), subject.alive) as lanes:
         for done, _ in enumerate(lanes.map(lambda client, source: client.send(request, source), wanted), 1):
-            subject.progress(f"{done}/{count} requests of the benchmark set")
+            subject.progress(f"{done}/{count} requests sent")
     return count
+
+
+def sends(manifest: Manifest) -> str:
+    """What `top_up` sends, for a person."""
+    request = _request(manifest)
+    named = f"{request.method} {request.path.partition('?')[0]}"
+    if manifest.checks.quality is not None and takes_source(request):
+        return f"the benchmark set goes ({named})"
+    return f"{named} goes" + ("" if manifest.checks.warmup.request or manifest.checks.quality else " (the health path)")
+
+
+def _request(manifest: Manifest) -> Request:
+    checks = manifest.checks
+    request = checks.quality.request if checks.quality is not None else checks.warmup.request
+    return request if request is not None else Request(method="GET", path=checks.health.path)

@@ -58,8 +58,8 @@ HOST_NAMES = re.compile(r"[A-Za-z0-9.*_-]+(?: [A-Za-z0-9.*_-]+)*")  # what nginx
 class Base(Section):
     """The base image, handed to the Dockerfile as a build argument: pulled, else the one that is here, else made.
 
-    Where no registry can be reached, `bootstrap: bookworm` makes one with Python from Debian packages (mmdebstrap), once
-    a host. The Dockerfile takes it by `ARG BASE_IMAGE` and `FROM ${BASE_IMAGE}`.
+    Where no registry can be reached, `bootstrap: bookworm` makes one with Python from Debian packages (mmdebstrap).
+    The Dockerfile takes it by `ARG BASE_IMAGE` and `FROM ${BASE_IMAGE}`.
     """
 
     image: str = Field(description="what to pull, such as python:3.11-slim-bookworm")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from release.checks.base import Subject
-from release.checks.traffic import top_up
+from release.checks.traffic import sends, top_up
 from release.engine.base import State
 from release.errors import EngineError, Refused
 from release.notify import Occasion
@@ -117,7 +117,8 @@ class Observation:
             progress=lambda text: hands.report(StepProgress(self.name, text)),
             alive=deployment.require_traffic,
         )
-        hands.report(Said(f"{missing} more requests are needed: the benchmark set goes through the public listener"))
+        what = sends(hands.manifest)
+        hands.report(Said(f"{missing} more requests are needed: {what} through the public listener"))
         return top_up(hands.manifest, hands.proxy.public_url, subject, missing)
 
     def _why_not_back(self) -> str:
