@@ -1,4 +1,4 @@
-"""A Marian directory, loaded from disk alone, as something that translates lists of sentences.
+"""A Marian directory, loaded from disk alone by transformers, as something that translates lists of sentences.
 
 Any directory in the Marian form will do: the bundled ones in `models/`, or a production model given by MODEL_DIR.
 """
@@ -11,20 +11,18 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from translator.errors import StartError
-from translator.generation import Search
 from translator.text import clean
 
 if TYPE_CHECKING:
     import torch
 
-    from translator.marian import Marian
-    from translator.pieces import Pieces
-
 NEEDED = ("config.json", "source.spm", "target.spm", "vocab.json")
 LONGEST_BATCH = 64  # sentences in one forward
+# Options of other descendants of BART, which the library's Marian passes over in silence.
+UNLIKE = ("normalize_before", "normalize_embedding", "add_final_layer_norm", "extra_pos_embeddings")
 
 
 @dataclass(frozen=True)
@@ -53,13 +51,34 @@ def weights_file(folder: Path, allow_pickle: bool = False) -> Path:
     raise StartError(f"{folder} has no model.safetensors")
 
 
+class Room:
+    """A logits processor that ends each sentence where its own room ends.
+
+    The library's `max_new_tokens` holds for a batch: with it, a translation would depend on its neighbours' lengths.
+    """
+
+    def __init__(self, rooms: torch.Tensor, eos: int) -> None:
+        self._rooms = rooms  # (sentences,) pieces
+        self._eos = eos
+
+    def __call__(self, written: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Allow nothing but the end in scores (sentences x beams, vocabulary) of rows that have had their pieces."""
+        import torch
+
+        rooms = self._rooms.repeat_interleave(scores.shape[0] // len(self._rooms))
+        full = written.shape[1] > rooms  # the first column is the start
+        ended = torch.full_like(scores, -torch.inf)
+        ended[:, self._eos] = 0.0
+        return torch.where(full[:, None], ended, scores)
+
+
 class Translator:
     """A loaded model. `translate` is not safe to call from two threads at once: `worker.py` sees to that."""
 
-    def __init__(self, net: Marian, pieces: Pieces, search: Search, sha256: str) -> None:
-        self._net = net
-        self._pieces = pieces
-        self._search = search
+    def __init__(self, model: Any, tokenizer: Any, sha256: str) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._longest = int(model.config.max_position_embeddings)
         self.sha256 = sha256
 
     @classmethod
@@ -69,22 +88,18 @@ class Translator:
         `beams` 0 means: as the directory's generation_config.json says, else greedy.
         """
         file = weights_file(folder, allow_pickle)
-        warnings.filterwarnings("ignore", message="Failed to initialize NumPy")  # torch works without it
         import torch
-
-        from translator.marian import Marian
-        from translator.pieces import Pieces
 
         torch.set_num_threads(threads)
         try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            net = Marian(config, {name: tensor.float() for name, tensor in read_weights(file).items()})
-            pieces = Pieces(folder, net.eos, net.pad)
-            pieces.fit(*net.sizes)
-            search = Search.read(folder, beams)
+            model, tokenizer = read(folder, file.suffix == ".safetensors")
         except Exception as error:  # whatever the libraries raise, the message must name the directory
             raise StartError(f"{folder} cannot be loaded: {type(error).__name__}: {error}") from error
-        return cls(net, pieces, search, hashlib.sha256(file.read_bytes()).hexdigest())
+        search = model.generation_config
+        search.do_sample = False  # the same sentence has the same translation
+        search.max_length = None  # `translate` gives each sentence its room
+        search.num_beams = beams or search.num_beams or 1
+        return cls(model, tokenizer, hashlib.sha256(file.read_bytes()).hexdigest())
 
     def translate(self, sentences: list[str]) -> Translated:
         """Translate sentences, `LONGEST_BATCH` in a forward, those of similar length together."""
@@ -104,33 +119,46 @@ class Translator:
         """Translate a batch in one forward."""
         import torch
 
-        from translator.search import Bans, beam, greedy
-
-        net, pieces = self._net, self._pieces
-        encoded = [pieces.encode(sentence, net.longest) for sentence in sentences]
-        width = max(map(len, encoded))
-        source = torch.tensor([ids + [pieces.pad] * (width - len(ids)) for ids in encoded])
-        mask = torch.tensor([[True] * len(ids) + [False] * (width - len(ids)) for ids in encoded])
-        # Room is given by a sentence's own length: its translation must not depend on its neighbours in the batch.
-        rooms = [min(net.longest - 1, 2 * len(ids) + 10) for ids in encoded]
-        bans = Bans(sorted({pieces.pad, *self._search.never, *pieces.wordless}), self._search.repeat)
+        batch = self._tokenizer(sentences, return_tensors="pt", padding=True, truncation=True, max_length=self._longest)
+        lengths = batch["attention_mask"].sum(1)
+        rooms = (2 * lengths + 10).clamp(max=self._longest - 2)
+        end = self._model.config.eos_token_id
         with torch.inference_mode():
-            memory = net.encode(source, mask)
-            if self._search.beams == 1:
-                written = greedy(net, memory, rooms, bans)
-            else:
-                written = beam(net, memory, rooms, bans, self._search.beams, self._search.penalty)
-        lines = [clean(pieces.decode(ids)) for ids in written]
-        return Translated(lines, sum(map(len, encoded)), sum(map(len, written)))
+            written = self._model.generate(
+                **batch, max_new_tokens=int(rooms.max()) + 1, logits_processor=[Room(rooms, end)]
+            )
+        texts = self._tokenizer.batch_decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        silent = {self._model.config.pad_token_id, end}
+        pieces = sum(piece not in silent for row in written.tolist() for piece in row)
+        return Translated([clean(text) for text in texts], int(lengths.sum()), pieces)
 
 
-def read_weights(file: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a weights file by name; a pickle is read as tensors alone and runs no code of its own."""
-    if file.suffix == ".safetensors":
-        from safetensors.torch import load_file
+def read(folder: Path, safetensors: bool) -> tuple[Any, Any]:
+    """The network and the tokenizer of a directory; ValueError where they are not of one piece.
 
-        return load_file(file)
+    The library leaves a tensor that it does not find at random values, and says so in a warning.
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if config.get("model_type") != "marian":
+        raise ValueError(f"config.json says model_type {config.get('model_type')!r}, not 'marian'")
+    unlike = [key for key in UNLIKE if config.get(key)]
+    if unlike:
+        raise ValueError(f"config.json asks for {', '.join(unlike)}, which is not in the published form of Marian")
+    warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")  # it would change nothing here
     import torch
+    from transformers import MarianMTModel, MarianTokenizer
+    from transformers.utils import logging
 
-    loaded: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
-    return loaded
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    model, told = MarianMTModel.from_pretrained(
+        folder, local_files_only=True, dtype=torch.float32, use_safetensors=safetensors, output_loading_info=True
+    )
+    for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if told.get(what):
+            names = ", ".join(sorted(map(str, told[what]))[:3])
+            raise ValueError(f"weights and config.json do not fit, {what.replace('_', ' ')}: {names}")
+    tokenizer = MarianTokenizer.from_pretrained(folder, local_files_only=True)
+    if len(tokenizer) > model.config.vocab_size:
+        raise ValueError(f"the vocabulary has {len(tokenizer)} pieces, the weights {model.config.vocab_size}")
+    return model.eval(), tokenizer

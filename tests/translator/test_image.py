@@ -15,13 +15,10 @@ SERVICE = (
     "__main__",
     "app",
     "errors",
-    "marian",
     "metrics",
     "naming",
     "model",
-    "pieces",
     "schema",
-    "search",
     "settings",
 )
 SERVICE += ("text", "worker")
