@@ -38,7 +38,9 @@ def size(value: Any) -> int:
 
 
 def ratio(value: Any) -> float:
-    """`1%` → 0.01; a bare number is a fraction from 0 to 1."""
+    """`1%` → 0.01; a bare number is a fraction from 0 to 1. A bare `1` is refused: who writes it means one per cent."""
+    if value == 1 and isinstance(value, int) and not isinstance(value, bool):
+        raise ValueError("1 could be a hundredth or everything; write 1% or 100%")
     if isinstance(value, str) and value.strip().endswith("%"):
         try:
             value = float(value.strip()[:-1]) / 100

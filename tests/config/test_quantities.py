@@ -30,6 +30,12 @@ def test_fractions_are_from_0_to_1(written: str | float, value: float) -> None:
     assert ratio(written) == value
 
 
+def test_a_bare_1_is_neither_one_per_cent_nor_everything() -> None:
+    with pytest.raises(ValueError, match="write 1% or 100%"):
+        ratio(1)
+    assert ratio(1.0) == 1, "as the ledger keeps 100%"
+
+
 NOT_DURATIONS = ["", "s", "-1s", "1 year", "1s\nx", "٣s", True, None, -1, float("inf"), float("nan"), "9" * 15 + "d"]
 
 
