@@ -77,6 +77,7 @@ class Preflight:
         secrets = instances.read_secrets(hands.manifest)
         self._tell_changed_secrets(instances.fingerprints(secrets, hands.manifest.scope))
         self._require_port()
+        self._require_live_stays()
         if self._deployment.traffic() is None and not hands.proxy.status().installed:
             self._deployment.remember(installed_proxy=True)
         changed = hands.proxy.install()
@@ -115,6 +116,20 @@ class Preflight:
             raise Unusable(
                 f"port {deployment.port} of slot {deployment.slot} is taken by {owner}",
                 hint=f"stop it, or choose another port under slots.{deployment.slot} in release.yaml",
+            )
+
+    def _require_live_stays(self) -> None:
+        """nginx is rendered with this manifest's ports, before any gate: live would be looked for where it is not."""
+        deployment, traffic = self._deployment, self._deployment.traffic()
+        if traffic is None:
+            return
+        live, slots = traffic.live, deployment.hands.manifest.slots
+        mine = deployment.hands.engine.instances(deployment.hands.manifest.scope)
+        ports = {i.host_port for i in mine if i.slot is live and runs(i)}
+        if ports and slots.port(live) not in ports:
+            raise Unusable(
+                f"{live} serves on port {min(ports)}, and slots.{live} of this manifest says {slots.port(live)}",
+                hint=f"leave slots.{live} as it is; slots.{live.other} may change now, and the other one release later",
             )
 
     def _tell_changed_secrets(self, now: dict[str, str]) -> None:
