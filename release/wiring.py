@@ -16,6 +16,7 @@ from release.config.reach import Reach
 from release.config.state import State, default_root, find, known_scopes
 from release.errors import LedgerError, Locked, ManifestError, ReleaseError, UsageError
 from release.ledger.locks import DeploymentLock, RollbackLock, TrafficLock
+from release.ledger.records import Kind, ReleaseRow
 from release.ledger.store import Ledger, utc_now
 from release.pipeline.events import Report, Said
 from release.pipeline.interruption import Interruption
@@ -73,7 +74,7 @@ class Desk:
         """
         state = self._state()
         with Ledger(state.ledger, readonly=True) as ledger:
-            rows = [row for row in ledger.releases() if row.config]
+            rows = _with_config(ledger)
         if not rows:
             manifest, config = self._loaded()
             if manifest.scope != state.scope:
@@ -210,6 +211,13 @@ def _refuse_namesake(hands: Hands, manifest: Manifest) -> None:
             f"{manifest.scope} is deployed here already, and is another service's: {known}",
             hint="rename the service or its environment: both would share containers, images and traffic",
         )
+
+
+def _with_config(ledger: Ledger) -> list[ReleaseRow]:
+    """Releases whose configuration nginx may have, newest first; a `release build` alone tells nginx nothing."""
+    tried = {row.release for row in ledger.deployments(limit=100) if row.kind in (Kind.DEPLOY, Kind.CHECK)}
+    rows = [row for row in ledger.releases() if row.config]
+    return [row for row in rows if row.last_live_at or row.name in tried] or rows
 
 
 def _forget_snapshot(scratch: Path) -> None:

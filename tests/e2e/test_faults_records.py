@@ -7,7 +7,17 @@ import sqlite3
 
 import pytest
 
-from tests.support.faults import FAST, containers, deploy_killed_at, last_deployment, rows, two_releases
+from tests.support.faults import (
+    FAST,
+    containers,
+    deploy_killed_at,
+    deployed,
+    last_deployment,
+    rows,
+    served,
+    two_releases,
+)
+from tests.support.ports import free_ports
 from tests.support.site import Site
 
 pytestmark = pytest.mark.docker
@@ -59,3 +69,27 @@ def test_a_first_deployment_that_fails_leaves_the_proxy_that_a_person_put_up(sit
     site.run("proxy", "install")
     site.deploy("v1.0.0", expect=1)
     site.run("proxy", "status")
+
+
+def test_a_manifest_that_moves_the_live_slot_to_another_port_is_refused_and_live_serves_on(site: Site) -> None:
+    site.repository.release("v1.0.0", manifest=FAST)
+    deployed(site, "v1.0.0")
+    was = site.repository.manifest["slots"]["blue"]
+    blue, green = free_ports(2)
+    both = {"slots": {"blue": blue, "green": green}}
+    site.repository.release("v1.1.0", manifest=both)
+    with served(site):
+        refused = site.deploy("v1.1.0", expect=3)
+        assert "slots.blue" in refused.err and "slots.green may change" in refused.err
+        site.repository.release("v1.2.0", manifest={"slots": {"blue": was, "green": green}})
+        deployed(site, "v1.2.0")
+    assert str(site.live).startswith("v1.2.0-")
+
+
+def test_an_image_that_was_only_built_has_no_say_in_where_a_rollback_looks(site: Site) -> None:
+    two_releases(site)
+    blue, green = free_ports(2)
+    site.repository.release("v1.3.0", manifest={"slots": {"blue": blue, "green": green}})
+    site.run("build", "v1.3.0")
+    assert site.run("rollback", "--json").document["data"]["warm"] is True
+    assert str(site.live).startswith("v1.0.0-")
