@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from release.cli.console import harmless
 from release.cli.console.annotation import active, annotation
 from release.errors import ReleaseError
 
@@ -87,15 +88,19 @@ def _keep(error: Exception) -> Path | None:
 
 
 def _tell(kind: str, message: str, hint: str | None, code: int, context: dict[str, Any], wants: Wants) -> None:
+    message, hint = harmless.plain(message), hint and harmless.plain(hint)
     if wants.json:
         import json
 
         told = {"type": kind, "message": message, "hint": hint, "exit_code": code, "context": context}
         document = json.dumps({"ok": False, "error": told}, ensure_ascii=False, indent=2, default=str)
-        click.echo(document)
+        click.echo(document.replace("##[", "##\\u005b"))  # the same JSON, and no workflow command
     else:
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True, color=_colour())
+        click.echo(
+            f"{click.style('error:', fg='red', bold=True)} {harmless.no_command(message)}", err=True, color=_colour()
+        )
         if hint:
+            hint = harmless.no_command(hint)
             click.echo("  " + hint.replace("\n", "\n  "), err=True)
         if "live" in context:
             click.echo(f"  {context['live']} is live", err=True)

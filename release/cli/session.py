@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from release.cli.console import choose
+from release.cli.console import choose, harmless
 from release.cli.console.annotation import active
 from release.cli.settings import Settings, current
 from release.errors import ReleaseError
@@ -101,10 +101,13 @@ class Session:
         """Prints the document with --json, else the lines. A reader that left early changes no exit code."""
         with contextlib.suppress(BrokenPipeError):
             if self.settings.json:
-                click.echo(json.dumps(document, ensure_ascii=False, indent=2, default=str))
+                text = json.dumps(document, ensure_ascii=False, indent=2, default=str)
+                click.echo(text.replace("##[", "##\\u005b"))  # the same JSON, and no workflow command
             else:
                 for line in lines():
-                    click.echo(line, color=choose.coloured(sys.stdout))
+                    click.echo(
+                        harmless.no_command(harmless.plain_but_coloured(line)), color=choose.coloured(sys.stdout)
+                    )
         return exit_code
 
 

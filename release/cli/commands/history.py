@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from release.cli.console import choose
+from release.cli.console import choose, harmless
 from release.cli.session import Session
 from release.cli.settings import common
 from release.naming import echoed
@@ -65,7 +65,7 @@ def logs(context: click.Context, which: str | None, tail: int | None, follow: bo
             return session.show({"ok": True, "lines": list(lines)}, list)
         try:
             for line in lines:
-                click.echo(line)
+                click.echo(harmless.no_command(harmless.plain(line)))
         except KeyboardInterrupt:
             if not follow:
                 raise

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
+from release.cli.console import harmless
 from release.cli.console.annotation import annotation, message
 from release.cli.console.reporter import Reporter
 from release.ledger.records import StepState
@@ -35,7 +36,7 @@ def append_summary(markdown: str, environ: Mapping[str, str] = os.environ) -> No
         file = Path(path)
         room = SUMMARY_BYTES - (file.stat().st_size if file.exists() else 0)
         with file.open("ab") as stream:
-            stream.write(_within(markdown.rstrip() + "\n\n", room))
+            stream.write(_within(harmless.plain(markdown).rstrip() + "\n\n", room))
 
 
 def _within(text: str, room: int) -> bytes:

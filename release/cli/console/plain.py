@@ -9,7 +9,7 @@ from typing import TextIO
 
 import click
 
-from release.cli.console import tables, wording
+from release.cli.console import harmless, tables, wording
 from release.ledger.records import StepState
 from release.pipeline.events import (
     Began,
@@ -179,7 +179,7 @@ class Plain:
             self._write(f"{' ' * len(head)}    {line.strip()}")
 
     def _write(self, text: str) -> None:
-        self._stream.write(text + "\n")
+        self._stream.write(harmless.no_command(text) + "\n")
         self._stream.flush()
 
     def _start_beating(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from release.cli.console import harmless
 from release.pipeline.events import Event
 
 
@@ -15,7 +16,10 @@ class Reporter(Protocol):
 
 
 class Steady:
-    """Falls silent where the terminal is gone or the reader left: the deployment goes on without an audience."""
+    """Falls silent where the terminal is gone or the reader left: the deployment goes on without an audience.
+
+    Every event comes through here, so this is where texts from outside are made harmless.
+    """
 
     def __init__(self, inner: Reporter) -> None:
         self._inner: Reporter | None = inner
@@ -23,7 +27,7 @@ class Steady:
     def __call__(self, event: Event) -> None:
         if self._inner is not None:
             try:
-                self._inner(event)
+                self._inner(harmless.of(event))
             except (OSError, ValueError):  # ValueError: the stream was closed
                 self._inner = None
 

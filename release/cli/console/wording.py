@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from release.cli.console import harmless
 from release.ledger.records import StepState
 
 SIGNS = {
@@ -47,4 +48,4 @@ def clock(value: float) -> str:
 
 def one_line(text: str) -> str:
     """Text from outside (a build's output) without what would move a cursor."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return " ".join("".join(c if c.isprintable() else " " for c in harmless.plain(text)).split())
