@@ -20,16 +20,9 @@ from release.observe.samples import AccessLog
 from release.proxy import logs
 from release.proxy.base import Traffic
 from release.proxy.nginx import ManagedNginx
+from tests.support.ports import free_ports
 
 BUDGET = Budget(max_error_rate=0.01, p95=None, min_requests=5)
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 class _Service(BaseHTTPRequestHandler):
