@@ -1,0 +1,209 @@
+"""The configuration, typed and frozen. Every key has its meaning beside it; a default is what most services want."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    model_validator,
+)
+
+from modelhost.config.quantities import Seconds, Share, Size
+from modelhost.loading.base import Placement
+from modelhost.metadata import NAME, RelativePath, Version, canonical_version
+from modelhost.routing.features import Kind
+from modelhost.routing.installed import REFERENCE
+from modelhost.routing.router import DEFAULT_NAMES
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and no key that is not declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _code(text: str) -> str:
+    if not REFERENCE.fullmatch(text):
+        raise ValueError("names no code; write it as package.module:function")
+    return text
+
+
+def _adapter_code(text: str) -> str:
+    return _code(text) if ":" in text else text
+
+
+def _served_version(text: str) -> str | None:
+    return None if text in DEFAULT_NAMES else canonical_version(text)
+
+
+def _latest_or_version(text: str) -> str:
+    return text if text == "latest" else canonical_version(text)
+
+
+def _api(value: Any) -> Any:
+    return {"shape": value} if isinstance(value, str) else value
+
+
+def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
+    """A relative path is meant from the folder of the file that names it, wherever the service was started."""
+    folder: Path = (info.context or {}).get("folder", Path())
+    return folder / path
+
+
+LocalPath = Annotated[Path, AfterValidator(_beside_the_file)]
+Name = Annotated[str, Field(pattern=NAME)]
+Shape = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*/[1-9][0-9]*$", description="an API shape such as text/1")]
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$", description="a short name without spaces")]
+Code = Annotated[str, AfterValidator(_code)]
+AdapterCode = Annotated[str, AfterValidator(_adapter_code), Field(min_length=1)]
+DefaultOr = Annotated[str | None, AfterValidator(lambda text: None if text is None else _served_version(text))]
+LatestOr = Annotated[str, AfterValidator(_latest_or_version)]
+
+
+class RegistrySection(Section):
+    """Where versions come from: a folder (`root`), or an object store or share (`url`) with a local `cache`."""
+
+    root: LocalPath | None = None
+    url: str | None = Field(default=None, pattern=r"^[a-z0-9+]+://", description="such as s3://bucket/models")
+    cache: LocalPath | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> RegistrySection:
+        if (self.root is None) == (self.url is None):
+            raise ValueError("needs either `root`, a folder, or `url`, an object store")
+        if self.url is not None and self.cache is None:
+            raise ValueError("needs `cache`, a local folder, because weights are never mapped from a `url`")
+        return self
+
+
+class ComponentSection(Section):
+    """One component. `ttl`: idle time after which a version leaves memory; `routable`: versions that the public may
+
+    name though they are not in memory; `fallback`: code that answers when nothing stable is left; `environment`: what
+    a version made for other libraries meets; `allow_pickles`: files, by name, that may be loaded though they can run
+    code.
+    """
+
+    default: LatestOr = "latest"
+    loader: Name | None = Field(default=None, description="the loader's name; what version.json says where left out")
+    device: str = Field(default="cpu", pattern=r"^[a-z]+(:[0-9]+)?$", description="cpu or cuda:0")
+    threads: int = Field(default=1, ge=1, le=1024)
+    batch_size: int = Field(default=16, ge=1)
+    pinned: bool = Field(default=False, strict=True)
+    ttl: Seconds | None = None
+    routable: tuple[Version, ...] = ()
+    fallback: Code | None = None
+    environment: Literal["strict", "warn", "off"] = "strict"
+    allow_pickles: tuple[RelativePath, ...] = ()
+
+    @property
+    def placement(self) -> Placement:
+        """Where and how versions of it run."""
+        return Placement(self.device, self.threads, self.batch_size)
+
+
+class MemorySection(Section):
+    """Bytes that all versions in memory may take together; None for no limit."""
+
+    budget: Size | None = None
+
+
+class RuleSection(Section):
+    """Requests that `when` matches go to `version`, which may be `stable`."""
+
+    name: Label
+    when: str
+    version: DefaultOr
+
+
+class VariantSection(Section):
+    """A share of the traffic for one version, which may be `stable`."""
+
+    version: DefaultOr
+    share: Share
+
+
+class WeightsSection(Section):
+    """An experiment: its `name` and the variant make the label `AB:treatment`; another `salt` deals people out anew."""
+
+    name: Label
+    salt: str = ""
+    variants: Mapping[Label, VariantSection] = Field(min_length=1)
+
+
+class ApiSection(Section):
+    """What `/v1` answers with, and, where it is to be one version for ever, which."""
+
+    shape: Shape
+    version: Version | None = None
+
+
+class RoutingSection(Section):
+    """How requests for one component or set are shared out; see modelhost.routing.router for the order."""
+
+    unknown: Literal["refuse", "default"] = "refuse"
+    features: Mapping[str, Kind] = {}
+    api: Mapping[Annotated[int, Field(ge=1)], Annotated[ApiSection, BeforeValidator(_api)]] = {}
+    rules: tuple[RuleSection, ...] = ()
+    weights: WeightsSection | None = None
+
+
+class ExampleSection(Section):
+    """An answer that is given to an adapter and the one that it gives."""
+
+    given: Mapping[str, Any]
+    gives: Mapping[str, Any]
+
+
+class AdapterSection(Section):
+    """`use`: package.module:function or an entry point; `fields`: of the target, those of the examples where empty."""
+
+    source: Shape = Field(alias="from")
+    target: Shape = Field(alias="to")
+    use: AdapterCode
+    fields: frozenset[str] = frozenset()
+    examples: tuple[ExampleSection, ...] = Field(min_length=1)
+
+
+class RecordSection(Section):
+    """The record of requests: `preview` in characters of the input, `max_size` at which the file starts anew."""
+
+    path: LocalPath
+    preview: int = Field(default=0, ge=0, le=10_000)
+    max_size: Size = 64 << 20
+    keep: int = Field(default=3, ge=0, le=1000)
+    queue: int = Field(default=10_000, ge=1)
+
+
+class HttpSection(Section):
+    """Files of the HTTP room: hashed tokens, record of requests, audit trail. Without tokens nobody operates."""
+
+    tokens: LocalPath | None = None
+    record: RecordSection | None = None
+    audit: LocalPath | None = None
+
+
+class Settings(Section):
+    """The whole configuration. `sets`: components that flip together; `notify`: apprise URLs, never shown."""
+
+    registry: RegistrySection
+    components: Mapping[Name, ComponentSection] = Field(min_length=1)
+    sets: Mapping[Name, Annotated[tuple[Name, ...], Field(min_length=2)]] = {}
+    memory: MemorySection = MemorySection()
+    routing: Mapping[Name, RoutingSection] = {}
+    adapters: tuple[AdapterSection, ...] = ()
+    http: HttpSection = HttpSection()
+    notify: tuple[SecretStr, ...] = ()
+
+    def changed(self, other: Settings) -> tuple[str, ...]:
+        """Names of the sections in which two configurations differ."""
+        return tuple(name for name in type(self).model_fields if getattr(self, name) != getattr(other, name))
