@@ -7,7 +7,7 @@ import pytest
 from modelhost.errors import IntegrityError, InvalidRequest, NothingStable, RegistryUnavailable, Unknown
 from modelhost.registry.base import Registry, Status
 from modelhost.registry.directory import DirectoryRegistry
-from tests.modelhost.registry.material import Publish
+from tests.modelhost.registry.material import AT_EVERY_CALL, Publish, script
 
 
 def stable(registry: DirectoryRegistry, *versions: str) -> None:
@@ -199,3 +199,50 @@ def test_repeated_questions_read_no_file_again(root: Path, published: Publish, m
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
     assert registry.find("model").info is first.info
+
+
+MARKER = """
+    from modelhost.registry.base import Status
+    from modelhost.registry.directory import DirectoryRegistry
+    registry = DirectoryRegistry(sys.argv[2])
+    for number in range(25):
+        registry.mark("model", "1.0.0", Status.STABLE, sys.argv[3], f"{number} " + "long " * 200)
+"""
+
+
+def test_processes_that_mark_at_once_lose_and_tear_no_line(root: Path, published: Publish) -> None:
+    published("1.0.0")
+    processes = [script(MARKER, root, f"process-{number}") for number in range(3)]
+    assert [process.communicate()[1] for process in processes] == [""] * 3
+
+    log = DirectoryRegistry(root).log("model")[1:]
+    assert len(log) == 75
+    for number in range(3):
+        own = [change.why.split()[0] for change in log if change.who == f"process-{number}"]
+        assert own == [str(count) for count in range(25)]
+
+
+KILLED = (
+    AT_EVERY_CALL
+    + """
+    from modelhost.registry.base import Status
+    from modelhost.registry.directory import DirectoryRegistry
+    registry = DirectoryRegistry(sys.argv[2])
+
+    def look(call):
+        assert registry.find("model").version == "1.0.0"
+        assert all(change.why in ("measured", "published: first", "promoted") for change in registry.log("model"))
+
+    killed_at_every_call(lambda: registry.mark("model", "1.0.0", Status.STABLE, "process", "promoted"), look)
+"""
+)
+
+
+def test_a_kill_while_marking_leaves_the_log_readable(root: Path, published: Publish) -> None:
+    published("1.0.0")
+    stable(DirectoryRegistry(root), "1.0.0")
+    process = script(KILLED, root)
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert int(output) > 2
+    assert DirectoryRegistry(root).log("model")[-1].why == "promoted"

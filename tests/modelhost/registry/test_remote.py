@@ -27,7 +27,7 @@ from modelhost.registry.directory import DirectoryRegistry
 from modelhost.registry.remote import RemoteRegistry
 from modelhost.registry.upload import publish_remote
 from modelhost.registry.verify import check_files
-from tests.modelhost.registry.material import metadata, script, weights
+from tests.modelhost.registry.material import AT_EVERY_CALL, metadata, script, weights
 
 
 @dataclass
@@ -391,3 +391,43 @@ def test_an_address_that_cannot_be_used_says_what_to_write(cache: Path) -> None:
     for url in ("nosuch://bucket/models", "models", "file://host/models"):
         with pytest.raises(ConfigError):
             RemoteRegistry(url, cache)
+
+
+KILLED = (
+    AT_EVERY_CALL
+    + """
+    import json
+    from modelhost.registry.directory import DirectoryRegistry
+    from modelhost.registry.remote import RemoteRegistry
+    from modelhost.registry.verify import check_files
+
+    url, cache = sys.argv[2:]
+    seen = set()
+
+    def look(call):
+        try:
+            entries = DirectoryRegistry(cache).versions("model")
+        except Exception as error:  # Nothing there yet.
+            entries = []
+        for entry in entries:
+            check_files(entry, full=True)
+        seen.add(len(entries))
+
+    def pull():
+        registry = RemoteRegistry(url, cache)
+        registry.find("model")
+        registry.find("model", "1.1.0")
+
+    killed_at_every_call(pull, look)
+    print(json.dumps(sorted(seen)))
+"""
+)
+
+
+def test_a_kill_while_pulling_leaves_only_whole_copies(mounted: Place, tmp_path: Path, cache: Path) -> None:
+    fill(mounted, tmp_path, "1.0.0", "1.1.0")
+    process = script(KILLED, mounted.url, cache)
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert json.loads(output.splitlines()[1]) == [0, 1, 2]
+    assert {path.name for path in (cache / "model").glob(".*")} == {".lock"}
