@@ -47,10 +47,7 @@ class Bringer:
         """Checks and loads one version. Raises what the registry, the checks, the loader and the budget raise."""
         started = time.perf_counter()
         entry = self.registry.find(*key)
-        if entry.status is Status.REJECTED:
-            raise Refused(f"{entry.component} {entry.version} is rejected", "mark it stable first, or name another")
-        for check in self.checks:
-            check(entry)
+        self.check(entry)
         loader, placement = self._loader(entry), self.placement(entry)
         name = f"{entry.component} {entry.version}"
         reservation = reserve(loader.estimate(entry, placement), name, placement.device)
@@ -67,6 +64,13 @@ class Bringer:
             reservation.release()
             raise
         return Brought(loaded, reservation, Timing(warming - started, time.perf_counter() - warming))
+
+    def check(self, entry: Entry) -> None:
+        """Raises Refused for a rejected version, and what the checks raise."""
+        if entry.status is Status.REJECTED:
+            raise Refused(f"{entry.component} {entry.version} is rejected", "mark it stable first, or name another")
+        for check in self.checks:
+            check(entry)
 
     def _loader(self, entry: Entry) -> Loader:
         loader = self.loaders.get(entry.info.loader)

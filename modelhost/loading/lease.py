@@ -46,7 +46,7 @@ class Resident:
 class Keeper(Protocol):
     """Takes leases back."""
 
-    def _take_back(self, lease: Lease) -> None: ...
+    def _take_back(self, lease: Lease, leave: bool) -> None: ...
 
 
 class Lease:
@@ -79,9 +79,9 @@ class Lease:
         """How long its load took, whoever asked for it."""
         return self._here().timing
 
-    def release(self) -> None:
-        """Gives it back."""
-        self._keeper._take_back(self)
+    def release(self, *, leave: bool = False) -> None:
+        """Gives it back. `leave`: the version leaves memory when nobody else uses it, and no other set holds it."""
+        self._keeper._take_back(self, leave)
 
     def _here(self) -> Resident:
         resident = self._resident

@@ -146,7 +146,7 @@ class Pool:
         resident.leaving = False  # it is wanted again
         return Lease(self, resident, holder, fresh)
 
-    def _take_back(self, lease: Lease) -> None:
+    def _take_back(self, lease: Lease, leave: bool) -> None:
         with self._lock:
             resident = lease._resident
             if resident is None:
@@ -157,6 +157,8 @@ class Pool:
             if lease.holder:
                 resident.holders[lease.holder] -= 1
                 resident.holders += type(resident.holders)()  # drops the zeros
+            if leave and not resident.holders:
+                resident.leaving = True
             if resident.leases or not resident.leaving or resident.key in self._pinned:
                 return
             self._remove(resident)
@@ -229,6 +231,12 @@ class Pool:
                         continue
                     self._remove(victims[0])
             self._bury(victims[0])
+
+    def check(self, component: str, version: str) -> Entry:
+        """Runs the checks of a load alone, also for one in memory. Raises what they raise, and Unknown."""
+        entry = self._bringer.registry.find(component, _canonical(version))
+        self._bringer.check(entry)
+        return entry
 
     # -- leaving ---------------------------------------------------------------------------------------------------
 

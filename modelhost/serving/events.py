@@ -1,0 +1,148 @@
+"""Who is told of a switch. Each subscriber has a thread of its own: a slow or broken one harms nobody."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from modelhost.serving.history import Kind, Outcome, Record
+
+_log = logging.getLogger(__name__)
+_WAITING = 1000  # events that one subscriber may be behind
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A switch, or an `alert` that needs a person: nothing stable is left, a fallback serves."""
+
+    record: Record
+    alert: bool = False
+
+    @property
+    def title(self) -> str:
+        """One line, e.g. `rollback: model 1.2.0 → 1.1.0 (ann)`."""
+        record = self.record
+        moves = [f"{n} {record.before.get(n, 'nothing')} → {_named(record, n)}" for n in record.changed]
+        what = ", ".join(moves) or ", ".join(f"{n} {version}" for n, version in record.after.items())
+        failed = "" if record.outcome is Outcome.SWITCHED else f" {record.outcome}"
+        return f"{'ALERT: ' if self.alert else ''}{record.kind}{failed}: {what} ({record.who})"
+
+    @property
+    def body(self) -> str:
+        """Why, what was rejected, and what a person should know."""
+        record = self.record
+        gone = [f"rejected: {name} {version}" for name, version in record.rejected.items()]
+        return "\n".join(line for line in (record.why, *gone, record.error, *record.notes) if line)
+
+
+Subscriber = Callable[[Event], object]
+
+
+def _named(record: Record, component: str) -> str:
+    return "the fallback" if component in record.fallbacks else record.after[component]
+
+
+class Events:
+    """Subscribers and what they have still to be told, each in the order of the switches."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._mailboxes: list[_Mailbox] = []
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Tells `subscriber` of every event from now on; returns what ends that."""
+        mailbox = _Mailbox(subscriber)
+        with self._lock:
+            self._mailboxes.append(mailbox)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                if mailbox in self._mailboxes:
+                    self._mailboxes.remove(mailbox)
+
+        return unsubscribe
+
+    def publish(self, event: Event) -> None:
+        """Puts the event in every mailbox and returns at once."""
+        with self._lock:
+            mailboxes = list(self._mailboxes)
+        for mailbox in mailboxes:
+            mailbox.put(event)
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Waits until all have been told; False where some have not after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        with self._lock:
+            mailboxes = list(self._mailboxes)
+        return all(mailbox.flush(deadline - time.monotonic()) for mailbox in mailboxes)
+
+
+class _Mailbox:
+    """A queue, and a thread that lives while something is in it."""
+
+    def __init__(self, subscriber: Subscriber) -> None:
+        self._subscriber = subscriber
+        self._events: queue.Queue[Event] = queue.Queue(_WAITING)
+        self._idle = threading.Condition()
+        self._working = False
+
+    def put(self, event: Event) -> None:
+        with self._idle:
+            try:
+                self._events.put_nowait(event)
+            except queue.Full:
+                _log.error("%r is %d events behind and misses: %s", self._subscriber, _WAITING, event.title)
+                return
+            if self._working:
+                return
+            self._working = True
+        try:
+            threading.Thread(target=self._work, name="modelhost-events", daemon=True).start()
+        except RuntimeError:
+            self._work()
+
+    def _work(self) -> None:
+        while True:
+            with self._idle:
+                try:
+                    event = self._events.get_nowait()
+                except queue.Empty:
+                    self._working = False
+                    self._idle.notify_all()
+                    return
+            try:
+                self._subscriber(event)
+            except Exception:
+                _log.exception("a subscriber failed to hear of: %s", event.title)
+
+    def flush(self, timeout: float) -> bool:
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._working, max(timeout, 0))
+
+
+def through_apprise(urls: Sequence[str], service: str) -> Subscriber:
+    """A subscriber that sends every event to apprise URLs (chat, mail, web hooks), which hold secrets: never shown."""
+
+    def send(event: Event) -> None:
+        import apprise
+
+        sender = apprise.Apprise()
+        for number, url in enumerate(urls, 1):
+            if not sender.add(url):
+                _log.error("notification address %d of %d is none that apprise knows", number, len(urls))
+        kind = apprise.NotifyType(_kind(event))
+        if not sender.notify(title=f"{service}: {event.title}", body=event.body or event.title, notify_type=kind):
+            _log.error("not everyone could be notified of: %s", event.title)
+
+    return send
+
+
+def _kind(event: Event) -> str:
+    """In the words of apprise."""
+    if event.alert:
+        return "failure"
+    return "warning" if event.record.kind is Kind.ROLLBACK else "info"

@@ -1,0 +1,282 @@
+"""A rollback: to what served before and is stable, checked before the flip. What is left never comes back by itself."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from modelhost.errors import (
+    ConfigError,
+    Conflict,
+    InvalidRequest,
+    LoadFailed,
+    MateMismatch,
+    ModelHostError,
+    NothingStable,
+    Refused,
+    Unknown,
+)
+from modelhost.loading.base import Loaded
+from modelhost.loading.lease import Lease
+from modelhost.registry.base import Entry, Registry, Status
+from modelhost.serving.history import Kind, Outcome, Record
+from modelhost.serving.sets import ServingSet
+from modelhost.serving.switching import Attempt, Ready, Switching, check_fit, demand_reason
+from modelhost.serving.targets import earlier_sets, earlier_versions, left_for_good
+
+_log = logging.getLogger(__name__)
+_UNFIT = (Refused, LoadFailed, Unknown)  # reasons to go further back; "not now" is none
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for. `component` None: the whole set. `together`: mates may go back with it."""
+
+    component: str | None
+    to_version: str | None
+    to_generation: int | None
+    together: bool
+
+    @property
+    def named(self) -> bool:
+        """Whether the target was named, so that none further back will do."""
+        return self.to_version is not None or self.to_generation is not None
+
+
+class Roller:
+    """One rollback at a time; a second is refused with Conflict, so that two people do not go back twice."""
+
+    def __init__(self, switching: Switching, fallbacks: Mapping[str, Loaded]) -> None:
+        wrong = [name for name, each in fallbacks.items() if not each.fallback or each.component != name]
+        if wrong:
+            raise ConfigError(f"declared as fallback, and not made by `fallback`: {', '.join(wrong)}")
+        self._parts = switching
+        self._fallbacks = dict(fallbacks)
+        self._busy = threading.Lock()
+
+    def rollback(
+        self,
+        component: str | None = None,
+        to_version: str | None = None,
+        *,
+        who: str,
+        reason: str,
+        together: bool = False,
+        to_generation: int | None = None,
+        generation: int | None = None,
+        timeout: float | None = None,
+    ) -> Record:
+        """Takes a component, or the whole set, back to what served before and is stable, or to what is named.
+
+        The versions left are rejected in the registry: for a component that one alone, also where its mates move
+        `together` with it; for the set all that change. Repeated, it goes further back. A target that is damaged, was
+        made for other libraries or cannot be loaded is passed over, said in `notes`, unless it was named. When nothing
+        is left, the declared fallback serves and an alert is sent; without one, NothingStable, and all stays.
+
+        Raises InvalidRequest, Unknown, Conflict, NothingStable, MateMismatch (the hint says which set `together` would
+        go to), NoRoom, and for a named target whatever refuses it. `to_generation` names a set that served.
+        """
+        parts, started = self._parts, time.perf_counter()
+        asked = Request(component, to_version, to_generation, together)
+        live = parts.live.serving()
+        attempt = Attempt(Kind.ROLLBACK, who, reason, dict(live.versions) if live else {})
+        wanted = {component: to_version} if component and to_version else {}
+        try:
+            demand_reason(who, reason)
+            with parts.live.lease() as serving:
+                _demand_sense(asked, serving)
+                if not self._busy.acquire(blocking=False):
+                    raise Conflict("another rollback is under way", "look at what serves before asking again")
+                try:
+                    record, alert = self._rollback(asked, attempt, serving, generation, timeout, started)
+                finally:
+                    self._busy.release()
+        except Exception as error:
+            failed = parts.failed(attempt, wanted, error)
+            if isinstance(error, NothingStable):
+                parts.tell(failed, alert=True)
+            raise
+        parts.tell(record, alert)
+        return record
+
+    def _rollback(
+        self,
+        asked: Request,
+        attempt: Attempt,
+        serving: ServingSet,
+        generation: int | None,
+        timeout: float | None,
+        started: float,
+    ) -> tuple[Record, bool]:
+        passed_over: list[str] = []
+        for target in self._targets(asked, serving):
+            try:
+                wanted = self._verified(target, serving)
+                ready = self._parts.prepare(wanted, serving.generation, generation, timeout)
+            except MateMismatch as error:
+                if asked.component is not None and not asked.together:
+                    raise MateMismatch(error.message, self._way_out(asked, serving)) from error
+                if asked.named and asked.component is None:
+                    raise
+                passed_over.append(error.message)
+            except _UNFIT as error:
+                if asked.named:
+                    raise
+                passed_over.append(error.message)
+            else:
+                return self._switch(asked, attempt, serving, ready, passed_over, started), False
+        if asked.named:
+            raise NothingStable(f"no set that served fits {asked.component} {asked.to_version}", _listed(passed_over))
+        ready = self._parts.prepare(
+            self._stand_ins(asked, serving, passed_over), serving.generation, generation, timeout
+        )
+        return self._switch(asked, attempt, serving, ready, [*passed_over, "a fallback serves"], started), True
+
+    # -- where to --------------------------------------------------------------------------------------------------
+
+    def _targets(self, asked: Request, serving: ServingSet) -> Iterator[dict[str, str]]:
+        """Whole sets to try, the best first."""
+        records, current = self._parts.history.records(), dict(serving.versions)
+        component = asked.component
+        if asked.to_generation is not None:
+            yield _of_generation(records, asked.to_generation, current)
+            return
+        left = left_for_good(records)
+
+        def usable(name: str, version: str) -> bool:
+            return _is_usable(self._parts.registry, name, version, left.get((name, version)))
+
+        if component is None:
+            yield from earlier_sets(records, current, usable)
+            return
+        if asked.to_version is not None:
+            version = self._parts.registry.find(component, asked.to_version).version
+            if version == current[component]:
+                raise Conflict(f"{component} {version} serves already", "name another, or none")
+            yield {**current, component: version}
+            if asked.together:
+                sets = earlier_sets(records, current, lambda *each: each == (component, version) or usable(*each))
+                yield from (each for each in sets if each[component] == version)
+            return
+        for version in earlier_versions(records, component, current[component], usable):
+            yield {**current, component: version}
+            if asked.together:
+                sets = earlier_sets(records, current, usable, component)
+                yield from (each for each in sets if each[component] == version)
+
+    def _verified(self, target: Mapping[str, str], serving: ServingSet) -> dict[str, Entry | Loaded]:
+        """The set of a target; what would change has passed integrity and environment, and all fit together."""
+        wanted: dict[str, Entry | Loaded] = {}
+        for name, version in target.items():
+            live = serving[name]
+            if version == live.version:
+                wanted[name] = live if live.fallback else live.entry
+            else:
+                wanted[name] = self._parts.registry.find(name, version)
+        check_fit(wanted.values())
+        for name, version in target.items():
+            if version != serving[name].version:
+                wanted[name] = self._parts.pool.check(name, version)
+        return wanted
+
+    def _stand_ins(self, asked: Request, serving: ServingSet, passed_over: list[str]) -> dict[str, Entry | Loaded]:
+        """What serves, with the declared fallbacks in place of what is to be left."""
+        names = [asked.component] if asked.component is not None else list(serving)
+        chosen = {name: self._fallbacks[name] for name in names if name in self._fallbacks}
+        if all(serving[name].fallback for name in chosen):
+            what = asked.component or "the set"
+            why = "its fallback serves already" if chosen else "no fallback is declared"
+            raise NothingStable(
+                f"{what}: no version that served is left and stable, and {why}",
+                _listed(passed_over) or "publish a version, mark it stable, and swap to it",
+            )
+        staying = {name: each if each.fallback else each.entry for name, each in serving.items()}
+        return {**staying, **chosen}
+
+    def _way_out(self, asked: Request, serving: ServingSet) -> str:
+        """What `together` would do, for the person who has to decide."""
+        for target in self._targets(replace(asked, together=True), serving):
+            moved = [f"{n} {serving.versions[n]} → {v}" for n, v in target.items() if v != serving.versions[n]]
+            if len(moved) > 1:
+                return f"with together=True these go back as one: {', '.join(moved)}"
+        return "no set that served fits; name versions with a swap"
+
+    # -- going there -----------------------------------------------------------------------------------------------
+
+    def _switch(
+        self,
+        asked: Request,
+        attempt: Attempt,
+        serving: ServingSet,
+        ready: Ready,
+        passed_over: list[str],
+        started: float,
+    ) -> Record:
+        """Users first: the flip, then the history, then the registry, whose failure undoes nothing."""
+        parts = self._parts
+        after = {n: (each.loaded if isinstance(each, Lease) else each).version for n, each in ready.members.items()}
+        left = {
+            name: version
+            for name, version in attempt.before.items()
+            if after[name] != version and not serving[name].fallback and asked.component in (None, name)
+        }
+        flip = parts.flip(ready, rejected=list(left.items()))
+        record = replace(
+            attempt.record(parts.now(), Outcome.SWITCHED, ready.generation, after),
+            rejected=left,
+            seconds=ready.seconds(started, flip, time.perf_counter()),
+            fallbacks=tuple(name for name, each in ready.members.items() if isinstance(each, Loaded)),
+            notes=tuple(passed_over),
+        )
+        problems = [parts.write(record), *(self._reject(attempt, *each) for each in left.items())]
+        return replace(record, notes=(*record.notes, *(problem for problem in problems if problem)))
+
+    def _reject(self, attempt: Attempt, component: str, version: str) -> str:
+        self._parts.pool.discard(component, version)
+        try:
+            self._parts.registry.mark(component, version, Status.REJECTED, attempt.who, attempt.why)
+        except ModelHostError as error:
+            _log.exception("%s %s could not be marked as rejected", component, version)
+            return f"{component} {version} could not be marked as rejected: {error.message}"
+        return ""
+
+
+def _demand_sense(asked: Request, serving: ServingSet) -> None:
+    if asked.component is not None and asked.component not in serving:
+        raise Unknown(f"no component {asked.component!r} serves", f"these do: {', '.join(serving)}")
+    if asked.component is None and asked.to_version is not None:
+        raise InvalidRequest("a version belongs to a component", "name the component, or a generation of the set")
+    if asked.component is not None and asked.to_generation is not None:
+        raise InvalidRequest("a generation belongs to the whole set", "name no component")
+
+
+def _of_generation(records: list[Record], generation: int, current: Mapping[str, str]) -> dict[str, str]:
+    found = [each for each in records if each.generation == generation and each.outcome is Outcome.SWITCHED]
+    if not found:
+        known = sorted({each.generation for each in records if each.outcome is Outcome.SWITCHED})
+        raise Unknown(f"no set of generation {generation} served", f"these did: {', '.join(map(str, known))}")
+    target = {name: found[-1].after.get(name, version) for name, version in current.items()}
+    if target == current:
+        raise Conflict(f"the set of generation {generation} serves already", "name another, or none")
+    return target
+
+
+def _is_usable(registry: Registry, component: str, version: str, left: datetime | None) -> bool:
+    """Stable, and not left for good at the time `left`, unless somebody has marked it stable since."""
+    try:
+        if registry.find(component, version).status is not Status.STABLE:
+            return False
+        return left is None or any(
+            change.version == version and change.status is Status.STABLE and change.at > left
+            for change in registry.log(component)
+        )
+    except (Unknown, Refused):
+        return False
+
+
+def _listed(passed_over: list[str]) -> str:
+    return f"passed over: {'; '.join(passed_over)}" if passed_over else ""

@@ -1,0 +1,101 @@
+"""The first set after a start: the wanted one, else one that served before, else what can serve with fallbacks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from modelhost.errors import LoadFailed, ModelHostError, Refused, Unknown
+from modelhost.loading.base import Loaded
+from modelhost.registry.base import LATEST, Entry, Status
+from modelhost.serving.fallback import FALLBACK_VERSION
+from modelhost.serving.history import Kind, Outcome, Record
+from modelhost.serving.swap import Swapper
+from modelhost.serving.switching import Attempt, Switching
+from modelhost.serving.targets import earlier_sets
+
+_UNFIT = (Refused, LoadFailed, Unknown)
+
+
+class Starter:
+    """Gets something to serve, and says what it is not."""
+
+    def __init__(self, switching: Switching, swapper: Swapper, fallbacks: Mapping[str, Loaded]) -> None:
+        self._parts = switching
+        self._swapper = swapper
+        self._fallbacks = fallbacks
+
+    def start(self, wanted: Mapping[str, str] | None = None, *, who: str = "start-up", why: str = "start") -> Record:
+        """Loads the set that is wanted: component → version or `latest`; None for the set that served last, or else
+        the newest stable version of every component.
+
+        One that is refused or fails gives way to the sets that served before and are not rejected, the latest first,
+        and then to declared fallbacks for the components that cannot be loaded; `notes` say so and an alert is sent.
+        Raises what refused the wanted set where nothing helps.
+        """
+        wanted = self.wanted() if wanted is None else dict(wanted)
+        try:
+            return self._swapper.swap(wanted, who=who, why=why, kind=Kind.START)
+        except _UNFIT as error:
+            refused = error
+        for target in self._earlier(wanted):
+            try:
+                record = self._swapper.swap(target, who=who, why=f"{why}; {refused.message}", kind=Kind.START)
+            except _UNFIT:
+                continue
+            return self._with_alert(replace(record, notes=(*record.notes, refused.message)))
+        record = self._with_fallbacks(wanted, Attempt(Kind.START, who, why, {}), refused)
+        return self._with_alert(record)
+
+    def wanted(self) -> dict[str, str]:
+        """Component → version of the set that served last, or `latest` where there is none."""
+        served = next((r for r in self._parts.history.switches()), None)
+        if served is None:
+            return dict.fromkeys(self._parts.registry.components(), LATEST)
+        return {
+            name: version if name not in served.fallbacks and self._is_allowed(name, version) else LATEST
+            for name, version in served.after.items()
+        }
+
+    def _earlier(self, wanted: Mapping[str, str]) -> Iterator[dict[str, str]]:
+        yield from earlier_sets(self._parts.history.records(), wanted, self._is_allowed)
+
+    def _is_allowed(self, component: str, version: str) -> bool:
+        try:
+            return self._parts.registry.find(component, version).status is not Status.REJECTED
+        except _UNFIT:
+            return False
+
+    def _with_fallbacks(self, wanted: Mapping[str, str], attempt: Attempt, refused: ModelHostError) -> Record:
+        parts, started = self._parts, time.perf_counter()
+        chosen: dict[str, Entry | Loaded] = {}
+        notes = [refused.message]
+        for name, version in wanted.items():
+            try:
+                entry = parts.registry.find(name, version)
+                parts.pool.lease(name, entry.version).release()
+                chosen[name] = entry
+            except _UNFIT as error:
+                if name not in self._fallbacks:
+                    raise refused from error
+                chosen[name] = self._fallbacks[name]
+                notes.append(f"{name}: a fallback serves: {error.message}")
+        if not any(isinstance(each, Loaded) for each in chosen.values()):
+            raise refused  # each can be loaded, and they do not fit together
+        ready = parts.prepare(chosen, parts.live.generation)
+        flip = parts.flip(ready)
+        stand_ins = tuple(name for name, each in chosen.items() if isinstance(each, Loaded))
+        after = {n: FALLBACK_VERSION if isinstance(each, Loaded) else each.version for n, each in chosen.items()}
+        record = replace(
+            attempt.record(parts.now(), Outcome.SWITCHED, ready.generation, after),
+            seconds=ready.seconds(started, flip, time.perf_counter()),
+            fallbacks=stand_ins,
+            notes=tuple(notes),
+        )
+        parts.write(record)
+        return record
+
+    def _with_alert(self, record: Record) -> Record:
+        self._parts.tell(record, alert=True)
+        return record

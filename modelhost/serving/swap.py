@@ -1,0 +1,118 @@
+"""A swap: other versions are loaded beside those that serve, warmed up, and flipped as one set."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+from modelhost.errors import Conflict, InvalidRequest, Refused, Unknown
+from modelhost.loading.base import Loaded
+from modelhost.registry.base import Entry, Status
+from modelhost.serving.history import Kind, Outcome, Record
+from modelhost.serving.switching import Attempt, Switching, demand_reason
+
+
+class Swapper:
+    """One swap at a time; a second is refused with Conflict. A rollback does not wait for it, and overtakes it."""
+
+    def __init__(self, switching: Switching) -> None:
+        self._parts = switching
+        self._busy = threading.Lock()
+        self._doing = ""
+
+    def swap(
+        self,
+        changes: Mapping[str, str],
+        *,
+        who: str,
+        why: str,
+        generation: int | None = None,
+        timeout: float | None = None,
+        kind: Kind = Kind.SWAP,
+    ) -> Record:
+        """Lets the versions in `changes` (component → version, or `latest`) serve; the other components stay.
+
+        Returns the record of the switch, with `seconds`: `resolve`, `load`, `warm_up`, `flip`, and `total` from
+        the call to the flip. Everything is as it was after an error: InvalidRequest, Unknown, Refused (rejected
+        versions, MateMismatch, IntegrityError, EnvironmentMismatch …), Conflict, NoRoom, LoadFailed, Loading after
+        `timeout` seconds. `generation`: the number of the new set, for services that agree on one.
+        """
+        started = time.perf_counter()
+        parts = self._parts
+        before, expected, serving = _live(parts)
+        attempt = Attempt(kind, who, why, before)
+        try:
+            demand_reason(who, why)
+            if not changes:
+                raise InvalidRequest("a swap names at least one component and its version")
+            if not self._busy.acquire(blocking=False):
+                raise Conflict(f"another swap is under way: {self._doing}", "wait until it has ended")
+            try:
+                self._doing = f"{_spoken(changes)}, by {who}"
+                return self._swap(attempt, changes, serving, expected, generation, timeout, started)
+            finally:
+                self._busy.release()
+        except Exception as error:
+            parts.failed(attempt, changes, error)
+            raise
+
+    def _swap(
+        self,
+        attempt: Attempt,
+        changes: Mapping[str, str],
+        serving: Mapping[str, Loaded],
+        expected: int,
+        generation: int | None,
+        timeout: float | None,
+        started: float,
+    ) -> Record:
+        parts = self._parts
+        entries = {name: self._find(name, version) for name, version in changes.items()}
+        after = {**attempt.before, **{name: entry.version for name, entry in entries.items()}}
+        if after == attempt.before and generation is None:
+            record = attempt.record(parts.now(), Outcome.UNCHANGED, expected, after)
+            parts.write(record)
+            return record
+        staying = {name: each if each.fallback else each.entry for name, each in serving.items()}
+        resolved = time.perf_counter()
+        ready = parts.prepare({**staying, **entries}, expected, generation, timeout)
+        flip = parts.flip(ready)
+        seconds = {"resolve": resolved - started, **ready.seconds(started, flip, time.perf_counter())}
+        record = replace(
+            attempt.record(parts.now(), Outcome.SWITCHED, ready.generation, after),
+            seconds=seconds,
+            fallbacks=tuple(name for name, each in ready.members.items() if isinstance(each, Loaded)),
+        )
+        if problem := parts.write(record):
+            record = replace(record, notes=(problem,))
+        parts.tell(record, alert=False)
+        return record
+
+    def _find(self, component: str, version: str) -> Entry:
+        entry = self._parts.registry.find(component, version)
+        if entry.status is Status.REJECTED:
+            raise Refused(f"{component} {entry.version} is rejected", _last_word(self._parts, component, entry.version))
+        return entry
+
+
+def _live(parts: Switching) -> tuple[dict[str, str], int, Mapping[str, Loaded]]:
+    """Versions, generation and members of what serves; of nothing before the first set."""
+    serving = parts.live.serving()
+    if serving is None:
+        return {}, parts.live.generation, {}
+    return dict(serving.versions), serving.generation, serving
+
+
+def _last_word(parts: Switching, component: str, version: str) -> str:
+    """Who rejected it and why."""
+    try:
+        words = [change for change in parts.registry.log(component) if change.version == version]
+    except Unknown:
+        words = []
+    return f"{words[-1].who}: {words[-1].why}" if words else "name another"
+
+
+def _spoken(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
