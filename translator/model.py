@@ -119,7 +119,8 @@ class Translator:
         """Translate a batch in one forward."""
         import torch
 
-        batch = self._tokenizer(sentences, return_tensors="pt", padding=True, truncation=True, max_length=self._longest)
+        how: dict[str, Any] = {"return_tensors": "pt", "padding": True, "truncation": True, "max_length": self._longest}
+        batch = self._tokenizer(sentences, split_special_tokens=True, **how)  # a `</s>` that a user writes is text
         lengths = batch["attention_mask"].sum(1)
         rooms = (2 * lengths + 10).clamp(max=self._longest - 2)
         end = self._model.config.eos_token_id

@@ -233,3 +233,11 @@ def test_a_language_mark_is_one_piece(copy: Path) -> None:
     translator = Translator.load(copy)
     plain, marked = (translator.translate([text]).source_tokens for text in (SENTENCES[0], ">>eng<<" + SENTENCES[0]))
     assert marked == plain + 1
+
+
+def test_a_special_token_that_a_user_writes_is_text(published: Path) -> None:
+    """Its pieces are many, and those of the mark itself one."""
+    translator = Translator.load(published, beams=1)
+    plain = translator.translate(["天"]).source_tokens
+    for mark in ("</s>", "<pad>"):
+        assert translator.translate([f"天{mark}"]).source_tokens > plain + 1
