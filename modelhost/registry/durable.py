@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from modelhost.registry.layout import STAGING
+
 
 def sync_directory(path: Path) -> None:
     """Make the names in a directory durable."""
@@ -39,8 +41,11 @@ def write_new(path: Path, data: bytes) -> None:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Replace a file's content as a whole: a reader sees the old bytes or the new ones."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    """Replace a file's content as a whole: a reader sees the old bytes or the new ones.
+
+    What a killed writer leaves has a staging name, which `staging.sweep` removes: hold what a sweeper holds.
+    """
+    temporary = path.with_name(f"{STAGING}{path.name}-{os.getpid()}-{os.urandom(4).hex()}")
     try:
         write_new(temporary, data)
         temporary.rename(path)

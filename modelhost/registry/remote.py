@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -85,7 +85,7 @@ class RemoteRegistry:
             raise InvalidRequest(f"{component} {version} cannot be marked {status}", "say who marks it, and why")
         name = self._number(component, version)
         changes = self.origin.changes(component)
-        change = following(changes, self.clock(), name, status, who, why)
+        change = statuslog.following(changes, self.clock(), name, status, who, why)
         self.origin.record(component, change)
         self._remember(component, [*changes, change])
         return change
@@ -195,11 +195,25 @@ class RemoteRegistry:
         """The remote's status log, copied into the cache for the time when it is out of reach."""
         changes = self.origin.changes(component) if changes is None else changes
         if changes and changes != self._seen.get(component):
-            folder = component_directory(self.cache.root, component)
-            folder.mkdir(parents=True, exist_ok=True)
-            replace(folder / STATUS_FILE, b"".join(map(statuslog.encode, changes)))
-            self._seen[component] = changes
+            try:
+                self._store(component_directory(self.cache.root, component), changes)
+            except OSError as error:
+                # The answer stands all the same; what was seen is missing only while the remote is away.
+                _log.warning("the status of %s is not kept in the cache: %s", component, error)
+            else:
+                self._seen[component] = changes
         return changes
+
+    def _store(self, folder: Path, changes: list[StatusChange]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with self.cache.changing(folder.name):
+            try:
+                held = statuslog.read(folder / STATUS_FILE)
+            except IntegrityError:
+                held = []
+            # Another process may have seen more: a log only grows.
+            if not held or held[-1].at <= changes[-1].at:
+                replace(folder / STATUS_FILE, b"".join(map(statuslog.encode, changes)))
 
     def _ask(self, remote: Callable[[], _Answer], cached: Callable[[], _Answer]) -> _Answer:
         wait = self._away_until - self._monotonic()
@@ -245,12 +259,3 @@ class RemoteRegistry:
 
     def _unknown(self, component: str, version: str) -> ModelHostError:
         return Unknown(f"no version {version} of {component}", f"there is {', '.join(self._numbers(component))}")
-
-
-def following(
-    changes: list[StatusChange], now: datetime, version: str, status: Status, who: str, why: str
-) -> StatusChange:
-    """A change that sorts after all of a log, whatever the clocks of the machines say that wrote it."""
-    last = max((change.at for change in changes), default=None)
-    at = now if last is None or last < now else last + timedelta(microseconds=1)
-    return StatusChange(at, version, Status(status), who, why)

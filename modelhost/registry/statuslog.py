@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,15 @@ def decode(line: bytes, where: str) -> StatusChange:
 def standing(changes: Iterable[StatusChange]) -> dict[str, Status]:
     """The status of each version that was ever marked; the others are unstable."""
     return {change.version: change.status for change in changes}
+
+
+def following(
+    changes: list[StatusChange], now: datetime, version: str, status: Status, who: str, why: str
+) -> StatusChange:
+    """A change that sorts after all of a log, whatever the clocks of the machines say that wrote it."""
+    last = max((change.at for change in changes), default=None)
+    at = now if last is None or last < now else last + timedelta(microseconds=1)
+    return StatusChange(at, version, Status(status), who, why)
 
 
 def read(path: Path) -> list[StatusChange]:

@@ -8,14 +8,14 @@ from typing import Any
 
 from modelhost.errors import Conflict, RegistryUnavailable
 from modelhost.metadata import VersionInfo
-from modelhost.registry import publish
+from modelhost.registry import publish, statuslog
 from modelhost.registry.base import Entry, Status
 from modelhost.registry.layout import VERSION_FILE
 from modelhost.registry.mounted import Mounted
 from modelhost.registry.objects import ObjectStore
 from modelhost.registry.pickles import refuse_pickles
 from modelhost.registry.publish import Published
-from modelhost.registry.remote import RemoteRegistry, following
+from modelhost.registry.remote import RemoteRegistry
 from modelhost.registry.staging import staging
 
 
@@ -61,7 +61,7 @@ def _deposit(registry: RemoteRegistry, store: ObjectStore, info: VersionInfo, st
             )
         if store.deposit(info, (stage / VERSION_FILE).read_bytes(), stage):
             why = f"published: {info.note}"
-            store.record(component, following(changes, registry.clock(), version, Status.UNSTABLE, who, why))
+            store.record(component, statuslog.following(changes, registry.clock(), version, Status.UNSTABLE, who, why))
             return Published(Entry(info, registry.cache.root / component / version, Status.UNSTABLE), True)
         there = registry.describe(component, version)
     if there is None:
