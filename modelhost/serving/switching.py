@@ -84,8 +84,9 @@ class Switching:
     def prepare(
         self, wanted: Wanted, expected: int, generation: int | None = None, timeout: float | None = None
     ) -> Ready:
-        """Checks that the set fits and brings its members into memory, all at once. On any error nothing is kept.
+        """Checks that the set fits and brings its members into memory, all at once.
 
+        After an error, what was loaded for it leaves again; after a time-out, it may be found loaded the next time.
         `expected`: the live generation that this builds on; `timeout` in seconds, then Loading. Raises InvalidRequest
         for a `generation` that is not newer, MateMismatch, and what a load raises.
         """
@@ -104,9 +105,10 @@ class Switching:
             deadline = None if timeout is None else time.monotonic() + timeout
             for name, future in requested.items():
                 ready.members[name] = _wait(future, deadline, name)
-        except BaseException:
+        except BaseException as error:
             for future in requested.values():
-                _give_up(future)
+                if not (isinstance(error, Loading) and future.cancel()):
+                    future.add_done_callback(_leave)
             raise
         return ready
 
@@ -179,13 +181,8 @@ def _wait(future: Future[Lease], deadline: float | None, component: str) -> Leas
         raise Loading(f"{component} took too long to load", "it still loads; ask again", 5.0) from None
 
 
-def _give_up(future: Future[Lease]) -> None:
+def _leave(done: Future[Lease]) -> None:
     """What was loaded for a switch that does not happen leaves again, also when it comes late."""
-
-    def leave(done: Future[Lease]) -> None:
-        if not done.cancelled() and done.exception() is None:
-            lease = done.result()
-            lease.release(leave=lease.fresh)
-
-    future.cancel()
-    future.add_done_callback(leave)
+    if not done.cancelled() and done.exception() is None:
+        lease = done.result()
+        lease.release(leave=lease.fresh)

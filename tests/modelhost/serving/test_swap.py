@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -24,7 +25,7 @@ from modelhost.errors import (
 from modelhost.registry.base import Status
 from modelhost.serving.history import Outcome
 from tests.modelhost.loading.published import damage
-from tests.modelhost.serving.workshop import Workshop, answer, during
+from tests.modelhost.serving.workshop import Workshop, answer, during, eventually
 
 
 def test_after_a_swap_the_other_version_serves_and_the_old_one_is_closed(shop: Workshop) -> None:
@@ -139,7 +140,7 @@ def test_whatever_is_wrong_with_a_version_serving_goes_on(how: str, shop: Worksh
         assert answer(serving) == {"model": "model 1.0.0", "tokenizer": "tokenizer 1.0.0"}
 
     assert during(swap, request, threads=4) > 0
-    assert serving.pool.budget.used() == used, "nothing of the failed set stays"
+    eventually(lambda: serving.pool.budget.used() == used and not serving.pool.loading())
     last = serving.history.records()[-1]
     assert last.outcome in (Outcome.REFUSED, Outcome.FAILED) and last.error
     assert serving.current().generation == 1
@@ -184,18 +185,20 @@ def test_a_rollback_overtakes_a_swap_that_still_loads(shop: Workshop) -> None:
         with pytest.raises(Conflict, match="generation 3 serves by now"):
             swap.result(30)
     assert answer(serving) == {"model": "model 1.0.0"}
-    assert shop.loader.closes("model 3.0.0") == [1]
+    eventually(lambda: shop.loader.closes("model 3.0.0") == [1])
 
 
-def test_a_swap_that_takes_too_long_is_given_up_and_what_comes_late_leaves_again(shop: Workshop) -> None:
+def test_a_swap_that_takes_too_long_is_given_up_and_may_be_asked_for_again(shop: Workshop) -> None:
     shop.publish("model", "1.0.0", "2.0.0")
     serving = shop.serve({"model": "1.0.0"})
     gate = shop.loader.gate("model 2.0.0")
     with pytest.raises(Loading):
         serving.swap({"model": "2.0.0"}, who="ann", why="better", timeout=0.01)
+    assert answer(serving) == {"model": "model 1.0.0"}
     gate.set()
     serving.swap({"model": "2.0.0"}, who="ann", why="better")
     assert answer(serving) == {"model": "model 2.0.0"}
+    assert shop.loader.loads["model 2.0.0"] == 1
 
 
 def test_a_service_may_number_its_generations_itself(shop: Workshop) -> None:
@@ -237,15 +240,16 @@ def test_hundreds_of_swaps_under_sixteen_threads_mix_no_set_and_close_each_versi
             generation = models.generation
             model, tokenizer = models["model"].model(), models["tokenizer"].model()
             assert model.split()[1] == tokenizer.split()[1], "a mixed set"
+            time.sleep(0.001)  # the work of a request: threads that only spin starve the one that swaps
             assert (models["model"].model(), models.generation) == (model, generation)
 
     def swaps() -> None:
-        for turn in range(1, 301):
+        for turn in range(1, 201):
             version = versions[turn % 3]
             serving.swap({"model": version, "tokenizer": version}, who="ann", why=f"turn {turn}")
 
-    assert during(swaps, request) > 300
-    assert serving.current().generation == 301
+    assert during(swaps, request) > 200
+    assert serving.current().generation == 201
     assert serving.close() == []
     assert serving.pool.budget.used() == 0
     assert {model.closed for model in shop.loader.models} == {1}

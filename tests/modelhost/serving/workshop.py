@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -162,6 +163,7 @@ def during(work: Callable[[], None], request: Callable[[], None], threads: int =
         while not done.is_set():
             request()
             count += 1
+            time.sleep(0.0005)
         return count
 
     with ThreadPoolExecutor(threads) as pool:
@@ -171,3 +173,11 @@ def during(work: Callable[[], None], request: Callable[[], None], threads: int =
         finally:
             done.set()
         return sum(each.result(60) for each in running)
+
+
+def eventually(state: Callable[[], bool]) -> None:
+    """Waits for a state that another thread brings about."""
+    deadline = time.monotonic() + 30
+    while not state():
+        assert time.monotonic() < deadline, "it never came to be"
+        time.sleep(0.005)

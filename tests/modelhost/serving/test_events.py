@@ -1,0 +1,98 @@
+"""Who is told of a switch, and what happens when they do not listen."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from modelhost.serving.events import Event, through_apprise
+from tests.modelhost.serving.workshop import Workshop, answer
+
+
+def test_every_subscriber_hears_of_every_switch_in_order(shop: Workshop) -> None:
+    shop.publish("model", "1.0.0", "2.0.0")
+    serving = shop.serve({"model": "1.0.0"})
+    serving.swap({"model": "2.0.0"}, who="ann", why="better")
+    serving.rollback("model", who="bob", reason="worse")
+    assert serving.events.flush()
+    assert [event.title for event in shop.heard] == [
+        "start: model nothing → 1.0.0 (start-up)",
+        "swap: model 1.0.0 → 2.0.0 (ann)",
+        "rollback: model 2.0.0 → 1.0.0 (bob)",
+    ]
+    assert shop.heard[-1].body == "worse\nrejected: model 2.0.0"
+
+
+def test_one_that_raises_and_one_that_hangs_harm_neither_the_switch_nor_the_others(
+    shop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.publish("model", "1.0.0", "2.0.0")
+    serving = shop.serve()
+    hanging = threading.Event()
+    done = threading.Event()
+
+    def raising(event: Event) -> None:
+        try:
+            raise OSError("no network")
+        finally:
+            done.set()
+
+    serving.subscribe(raising)
+    stop = serving.subscribe(lambda event: hanging.wait(30))
+    serving.start({"model": "1.0.0"})
+    serving.swap({"model": "2.0.0"}, who="ann", why="better")
+    assert answer(serving) == {"model": "model 2.0.0"}
+    assert not serving.events.flush(timeout=0.05)
+    stop()
+    hanging.set()
+    assert serving.events.flush()
+    assert done.is_set() and len(shop.heard) == 2
+    assert "a subscriber failed to hear of: swap" in caplog.text
+
+
+def test_a_subscriber_may_ask_and_switch_because_no_lock_is_held(shop: Workshop) -> None:
+    shop.publish("model", "1.0.0", "2.0.0")
+    serving = shop.serve({"model": "1.0.0"})
+    seen: list[dict[str, str]] = []
+
+    def nosy(event: Event) -> None:
+        if event.record.after == {"model": "2.0.0"}:
+            serving.rollback("model", who="guard", reason="nonsense")
+        seen.append(answer(serving))
+
+    serving.subscribe(nosy)
+    serving.swap({"model": "2.0.0"}, who="ann", why="better")
+    assert serving.events.flush()
+    assert seen == [{"model": "model 1.0.0"}] * 2
+
+
+def test_apprise_carries_who_and_why_and_an_alert_as_a_failure(shop: Workshop) -> None:
+    received: list[dict[str, str]] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        shop.publish("model", "1.0.0")
+        serving = shop.serve(fallbacks=[shop.dictionary()])
+        serving.subscribe(through_apprise([f"json://127.0.0.1:{server.server_port}/"], "translator"))
+        serving.start({"model": "1.0.0"})
+        serving.rollback("model", who="bob", reason="nonsense")
+        assert serving.events.flush(30)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert [message["type"] for message in received] == ["info", "failure"]
+    assert received[1]["title"] == "translator: ALERT: rollback: model 1.0.0 → the fallback (bob)"
+    assert received[1]["message"].startswith("nonsense\nrejected: model 1.0.0")
