@@ -11,6 +11,7 @@ import logging
 import os
 import queue
 import threading
+import weakref
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -77,13 +78,12 @@ class Recorder:
 
     def __init__(self, path: Path, most_bytes: int = 64 << 20, keep: int = 3, queue_size: int = 10_000) -> None:
         self.path = path
-        self.written = 0
         self._limits = most_bytes, keep
         self._queue_size = queue_size
-        self._lock = threading.Lock()
-        self._full = 0  # by callers, under the lock
-        self._lost = 0  # by the writer alone
-        self._open(os.getpid())
+        self._open()
+        # A fork takes the queue along and not the thread: the child begins anew, and what waits is the parent's.
+        myself = weakref.WeakMethod(self._open)
+        os.register_at_fork(after_in_child=lambda: (reopen := myself()) and reopen())
 
     @property
     def dropped(self) -> int:
@@ -92,8 +92,6 @@ class Recorder:
 
     def record(self, record: RequestRecord) -> bool:
         """Hand a record over; False where it was dropped. Never waits, never raises."""
-        if self._pid != os.getpid():  # A fork takes the queue along and not the thread.
-            self._open(os.getpid())
         try:
             if not self._closed.is_set():
                 self._waiting.put_nowait(record)
@@ -109,15 +107,17 @@ class Recorder:
         """Write what waits, for at most `timeout` seconds, and stop."""
         self._closed.set()
         writer = self._writer
-        if writer is not None and self._pid == os.getpid():
+        if writer is not None:
             writer.join(timeout)
         with self._lock, suppress(queue.Empty):  # What came in while the writer left, or too much for the time.
             while True:
                 self._waiting.get_nowait()
                 self._full += 1
 
-    def _open(self, pid: int) -> None:
-        self._pid = pid
+    def _open(self) -> None:
+        self.written = 0
+        self._full = 0  # by callers, under the lock
+        self._lost = 0  # by the writer alone
         self._waiting: queue.Queue[RequestRecord] = queue.Queue(self._queue_size)
         self._closed = threading.Event()
         self._writer: threading.Thread | None = None

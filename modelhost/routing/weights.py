@@ -1,10 +1,11 @@
 """Shares of traffic between versions. Who has a key stays with a variant; who has none is dealt out by chance.
 
 Each variant draws for itself: its own salted hash of the key, held against the share of what the variants before it
-left over. So a share that grows keeps all whom it had; what comes before it in the list is never touched; and with one
-variant beside the rest nobody moves who need not. (Shares as neighbouring intervals of one hash would move a whole
-later variant when an earlier one grows.) The experiment's name and salt are part of the hash: two experiments deal
-the same people out independently of each other.
+left over. So a share that grows out of the rest keeps all whom it had; what comes before it in the list is never
+touched; and with one variant beside the rest nobody moves who need not. Variants behind the one that grows may
+exchange a few people: list first what is to stay, and grow the last. (Shares as neighbouring intervals of one hash
+would move a whole later variant.) The experiment's name and salt are part of the hash: two experiments deal the same
+people out independently of each other.
 """
 
 from __future__ import annotations
