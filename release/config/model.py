@@ -96,7 +96,6 @@ class Registry(Section):
     push: bool = Field(False, description="push after the gates, and read the digest back")
     username: str | None = Field(None, description="default: Docker's own login")
     password: str | None = Field(None, repr=False, description="write ${NAME}; the value is never stored or printed")
-    insecure: bool = Field(False, description="plain HTTP, for a registry on this host")
 
 
 class EngineSection(Section):

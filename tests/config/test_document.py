@@ -63,8 +63,8 @@ def test_times_and_versions_are_not_numbers(manifest_of) -> None:
 
 
 def test_words_for_yes_and_no_are_understood_where_a_boolean_is_meant(manifest_of) -> None:
-    assert manifest_of("registry: {insecure: yes}\n").registry.insecure is True
-    assert manifest_of("registry: {insecure: off}\n").registry.insecure is False
+    assert manifest_of("rollout: {rollback_barrier: yes}\n").rollout.rollback_barrier is True
+    assert manifest_of("rollout: {rollback_barrier: off}\n").rollout.rollback_barrier is False
 
 
 def test_numbers_in_a_command_are_words_of_it(manifest_of) -> None:

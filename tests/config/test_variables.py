@@ -54,9 +54,10 @@ def test_a_variable_stands_in_lists_and_mappings_in_brackets(manifest_of) -> Non
 
 def test_a_variable_gives_numbers_booleans_and_nothing_where_those_are_meant(manifest_of) -> None:
     manifest = manifest_of(
-        "proxy: {listen: ${PORT}}\nregistry: {insecure: ${YES:-true}, username: ${NONE:-}}\n", environ=ENVIRON
+        "proxy: {listen: ${PORT}}\nrollout: {rollback_barrier: ${YES:-true}}\nregistry: {username: ${NONE:-}}\n",
+        environ=ENVIRON,
     )
-    assert (manifest.proxy.listen, manifest.registry.insecure, manifest.registry.username) == (9090, True, None)
+    assert (manifest.proxy.listen, manifest.rollout.rollback_barrier, manifest.registry.username) == (9090, True, None)
 
 
 def test_a_variable_never_becomes_yaml(manifest_of) -> None:

@@ -190,7 +190,7 @@ def test_a_disk_that_fills_during_an_observation_keeps_nobody_from_going_back(sm
 def test_a_registry_that_is_gone_fails_the_push_and_touches_no_traffic(site: Site, tmp_path: Path) -> None:
     registry = RegistryServer(tmp_path / "registry").start()
     try:
-        push = {"image": f"{registry.host}/{site.scope}", "registry": {"push": True, "insecure": True}}
+        push = {"image": f"{registry.host}/{site.scope}", "registry": {"push": True}}
         site.repository.release("v1.0.0", manifest=FAST | push)
         site.repository.release("v1.1.0")
         site.repository.release("v1.2.0", manifest={"hooks": {"before_start": f"kill {os.getpid()} -0; sleep 0.1"}})
