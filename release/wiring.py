@@ -16,7 +16,7 @@ from release.config.reach import Reach
 from release.config.state import State, default_root, find, known_scopes
 from release.errors import LedgerError, Locked, ManifestError, ReleaseError, UsageError
 from release.ledger.locks import DeploymentLock, RollbackLock, TrafficLock
-from release.ledger.records import Kind, ReleaseRow
+from release.ledger.records import Kind
 from release.ledger.store import Ledger, utc_now
 from release.pipeline.events import Report, Said
 from release.pipeline.interruption import Interruption
@@ -74,13 +74,12 @@ class Desk:
         """
         state = self._state()
         with Ledger(state.ledger, readonly=True) as ledger:
-            rows = _with_config(ledger)
-        if not rows:
+            config = _in_force(ledger)
+        if config is None:
             manifest, config = self._loaded()
             if manifest.scope != state.scope:
                 raise UsageError(f"nothing of {state.scope} was deployed yet", hint="`release deploy TAG`")
             return self.hands(manifest, config)
-        config = rows[0].config
         reach = Reach.kept(config)
         return self._hands(state, config, reach, partial(_from_ledger, config, self.environ), notifies=reach.notifies)
 
@@ -213,11 +212,19 @@ def _refuse_namesake(hands: Hands, manifest: Manifest) -> None:
         )
 
 
-def _with_config(ledger: Ledger) -> list[ReleaseRow]:
-    """Releases whose configuration nginx may have, newest first; a `release build` alone tells nginx nothing."""
-    tried = {row.release for row in ledger.deployments(limit=100) if row.kind in (Kind.DEPLOY, Kind.CHECK)}
+def _in_force(ledger: Ledger) -> dict[str, object] | None:
+    """The configuration that nginx has: of the last run that brought in its own and did not take it back.
+
+    Before there was one, of what was live last, else of whatever was tried or built; None where nothing was.
+    """
+    for limit in (5, 1000):
+        for row in ledger.deployments(limit=limit, kind=Kind.DEPLOY):
+            if row.facts.get("in_nginx") and row.facts.get("config"):
+                return dict(row.facts["config"])
     rows = [row for row in ledger.releases() if row.config]
-    return [row for row in rows if row.last_live_at or row.name in tried] or rows
+    tried = {row.release for row in ledger.deployments(limit=100) if row.kind in (Kind.DEPLOY, Kind.CHECK)}
+    known = [row for row in rows if row.last_live_at] or [row for row in rows if row.name in tried] or rows
+    return known[0].config if known else None
 
 
 def _forget_snapshot(scratch: Path) -> None:

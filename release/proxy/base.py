@@ -90,9 +90,20 @@ class Proxy(Front, Protocol):
     access_log: Path
     public_url: str
     admin_url: str
+    conf: Path
+
+    def check(self) -> bool:
+        """Whether `install` would change anything. Raises where nginx refuses the text, somebody holds a port that
+        it needs, or an included one is silent. Nothing of what serves is touched."""
 
     def install(self) -> bool:
         """Renders, tests, installs and (managed) starts; True where the topology changed. Idempotent."""
+
+    def installed(self) -> str | None:
+        """The text that is in place, for `put_back`; None where none is."""
+
+    def put_back(self, text: str) -> bool:
+        """Makes a text that `installed` gave live again; True where it was not. What serves stays as it is."""
 
     def ensure_running(self) -> bool:
         """Starts a managed nginx that is down; True where it had to. Raises where an included one is silent."""

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from release.errors import ProxyError
 from release.proxy.master import emergencies
@@ -21,13 +22,16 @@ class ForeignNginx:
     def __init__(self, command: Sequence[str]) -> None:
         self.command = list(command)
 
-    def test(self) -> None:
-        """`nginx -t`. Raises ProxyError with nginx's own words."""
-        done = self._run("-t", "-q")
+    def test(self, alone: Path | None = None) -> None:
+        """`nginx -t`, of its own configuration or of the one in `alone`. Raises ProxyError with nginx's own words."""
+        done = self._run("-t", "-q", *(["-c", str(alone)] if alone is not None else []))
         if done.returncode != 0:
+            what = "its configuration" if alone is None else "what is to go into its configuration"
             raise ProxyError(
-                f"nginx refuses its configuration: {emergencies(done.stderr) or done.stderr.strip()}",
-                hint=f"`{' '.join(self.command)} -t` repeats the test",
+                f"nginx refuses {what}: {emergencies(done.stderr) or done.stderr.strip()}",
+                hint=f"`{' '.join(self.command)} -t` repeats the test"
+                if alone is None
+                else "check the manifest's proxy section",
             )
 
     def reload(self) -> None:

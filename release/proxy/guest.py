@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from release.config.model import Manifest
 from release.errors import ProxyError
-from release.proxy import questions, systemd
+from release.proxy import questions, render, systemd
+from release.proxy.durable import write_file
 from release.proxy.foreign import ForeignNginx
 from release.proxy.installation import Installation
 
@@ -21,14 +23,39 @@ class Guest(Installation):
 
     def ensure_running(self) -> bool:
         """Raises ProxyError where nginx does not answer for this service; it is not ours to start."""
-        if not self.conf.exists():
+        text = self.installed()
+        if text is None:
             return self.install()
-        if questions.live_config(self.listeners) is None:
+        self._require_answer(text)
+        return False
+
+    def _try(self, rendered: render.Rendered) -> None:
+        """Their configuration is left alone: ours is tested by itself, with the least around it that nginx takes."""
+        before = self._text()
+        self._refuse_anothers(before)
+        if before is not None:
+            self._require_answer(before)
+        if not os.access(self.conf.parent, os.W_OK):
             raise ProxyError(
-                f"nginx does not answer on {self.admin_url}",
+                f"cannot write {self.conf}", hint=f"{self.conf.parent} has to be there, and this account's to write"
+            )
+        self._refuse_held(self._fresh_addresses(rendered.text, before or ""))
+        candidate = self.directory / f".candidate-{os.getpid()}.conf"
+        pid = candidate.with_suffix(".tmp")
+        try:
+            write_file(candidate, render.alone(rendered, self.directory, pid))
+            self._nginx.test(candidate)
+        finally:
+            candidate.unlink(missing_ok=True)
+            pid.unlink(missing_ok=True)
+
+    def _require_answer(self, text: str) -> None:
+        asked = self._asked(text)
+        if questions.live_config(asked) is None:
+            raise ProxyError(
+                f"nginx does not answer on {asked.admin}",
                 hint=f"start it (`systemctl start nginx`) and see that it includes {self.conf}",
             )
-        return False
 
     def _reopen_logs(self) -> bool:
         self._nginx.reopen()

@@ -17,17 +17,6 @@ class IncludedNginx(Guest):
 
     kind = "included"
 
-    def install(self) -> bool:
-        with self.mapped():
-            self._make_directories()
-            rendered = self._render()
-            if self._text() == rendered.text and questions.live_config(self.listeners) == rendered.config:
-                return False
-            self._refuse_anothers(self._text())
-            self._require_readable()
-            self._replace(rendered)
-        return True
-
     def uninstall(self) -> None:
         """Removes the file and reloads; logs and the flag tree stay. A silent nginx has nothing to reload."""
         with self.mapped():
@@ -35,9 +24,9 @@ class IncludedNginx(Guest):
             if text is None or not self._is_ours(text):
                 return
             self._put(None)
-        if questions.live_config(self.listeners) is not None:
+        if self._live(text) is not None:
             self._nginx.reload()
-            questions.await_silence(self.listeners, CONFIRM)
+            questions.await_silence(self._asked(text), CONFIRM)
 
     def _render(self) -> render.Rendered:
         return render.included(self.manifest, render.Layout(self.state, self._salt()))
@@ -47,17 +36,22 @@ class IncludedNginx(Guest):
         if closed:
             raise ProxyError("nginx could not read the flag tree, and would answer 503", hint="\n  ".join(closed))
 
+    def _try(self, rendered: render.Rendered) -> None:
+        self._require_readable()
+        super()._try(rendered)
+
     def _replace(self, rendered: render.Rendered) -> None:
-        """Puts the file in place and makes it live, or leaves everything as it was."""
         before = self._text()
-        self._refuse_held(self._fresh_addresses(before or ""))
+        self._refuse_anothers(before)
+        self._require_readable()
+        self._refuse_held(self._fresh_addresses(rendered.text, before or ""))
         self._put(rendered.text)
         told = False
         try:
             self._nginx.test()
             told = True
             self._nginx.reload()
-            if not questions.await_config(self.listeners, rendered.config, CONFIRM):
+            if not questions.await_config(self._asked(rendered.text), rendered.config, CONFIRM):
                 raise ProxyError(
                     "nginx was told to load a new configuration and keeps the old one",
                     hint=f"see its error log; {self.conf} is as it was. Does nginx include it?",

@@ -6,15 +6,16 @@ import contextlib
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from release.config.model import Manifest
 from release.errors import ProxyError
 from release.proxy import logs, ports, questions, render
-from release.proxy.address import listen
 from release.proxy.base import ProxyStatus
 from release.proxy.durable import make_directory, sync_directory, write_file
 from release.proxy.front import FlagFront
+from release.proxy.questions import Listeners
 
 CONFIRM = 5.0  # seconds within which a new configuration has to answer
 
@@ -47,9 +48,44 @@ class Installation(FlagFront, ABC):
                 problems=tuple(self._problems(live, current)),
             )
 
-    @abstractmethod
+    def check(self) -> bool:
+        with self.mapped():
+            self._make_directories()
+            rendered = self._render()
+            if self._in_place(rendered):
+                return False
+            self._try(rendered)
+        return True
+
     def install(self) -> bool:
-        """As the protocol says."""
+        with self.mapped():
+            self._make_directories()
+            rendered = self._render()
+            if self._in_place(rendered):
+                return False
+            self._replace(rendered)
+        return True
+
+    def installed(self) -> str | None:
+        with self.mapped():
+            return self._text()
+
+    def put_back(self, text: str) -> bool:
+        with self.mapped():
+            self._make_directories()
+            rendered = render.as_it_was(text)
+            if self._in_place(rendered):
+                return False
+            self._replace(rendered)
+        return True
+
+    @abstractmethod
+    def _try(self, rendered: render.Rendered) -> None:
+        """Raises ProxyError where the text could not be put in place; nothing is changed."""
+
+    @abstractmethod
+    def _replace(self, rendered: render.Rendered) -> None:
+        """Puts the text in place and makes it live, or leaves everything as it was."""
 
     @abstractmethod
     def _render(self) -> render.Rendered:
@@ -96,18 +132,27 @@ class Installation(FlagFront, ABC):
             write_file(path, secrets.token_hex(8), mode=0o640)
         return path.read_text(encoding="utf-8").strip()
 
-    def _addresses(self) -> list[tuple[str, int]]:
-        proxy = self.manifest.proxy
-        return [(proxy.address, proxy.listen), ("127.0.0.1", proxy.admin_port)]
+    def _in_place(self, rendered: render.Rendered) -> bool:
+        return self._text() == rendered.text and self._live(rendered.text) == rendered.config
+
+    def _live(self, text: str) -> str | None:
+        """The hash of the configuration that answers where this text says; None where none does."""
+        return questions.live_config(self._asked(text))
+
+    def _asked(self, text: str) -> Listeners:
+        """Whom to ask about a text, whatever manifest it was rendered from."""
+        ports = [port for _, port in render.addresses(text)]
+        return replace(self.listeners, admin=f"http://127.0.0.1:{ports[-1]}") if ports else self.listeners
 
     def _refuse_held(self, addresses: list[tuple[str, int]]) -> None:
         for address, port in addresses:
             if not ports.free(address, port):
                 raise ports.conflict(address, port)
 
-    def _fresh_addresses(self, before: str) -> list[tuple[str, int]]:
+    def _fresh_addresses(self, text: str, before: str) -> list[tuple[str, int]]:
         """Those that the text `before` does not listen on yet, so that whoever holds them is somebody else."""
-        return [at for at in self._addresses() if f"listen {listen(*at)};" not in before]
+        known = render.addresses(before)
+        return [at for at in render.addresses(text) if at not in known]
 
     @contextlib.contextmanager
     def mapped(self) -> Iterator[None]:

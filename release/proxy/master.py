@@ -79,13 +79,17 @@ class Master:
 
     def clear_orphans(self) -> None:
         """Ends workers whose master was killed: they go on serving, and hold the ports against a new master."""
-        orphans = [pid for pid in _nginx_processes() if self._orphan(pid)]
+        orphans = self.orphans()
         for number, patience in ((signal.SIGQUIT, 0.5), (signal.SIGKILL, 5.0)):
             for pid in orphans:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
             for pid in orphans:
                 _wait_for_end(pid, patience)
+
+    def orphans(self) -> list[int]:
+        """Workers of ours that go on serving without a master."""
+        return [pid for pid in _nginx_processes() if self._orphan(pid)]
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """nginx in a session of its own, with nothing inherited: no descriptor (locks!), no runner's tracking id."""

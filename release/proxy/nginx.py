@@ -25,21 +25,12 @@ class ManagedNginx(Installation):
         super().__init__(manifest, state)
         self._master = Master(manifest.proxy.command[0], self.conf, self.directory)
 
-    def install(self) -> bool:
-        with self.mapped():
-            self._make_directories()
-            rendered = self._render()
-            if self._text() == rendered.text and questions.live_config(self.listeners) == rendered.config:
-                return False
-            self._test(rendered)
-            self._replace(rendered)
-        return True
-
     def ensure_running(self) -> bool:
-        if not self.conf.exists():
+        text = self.installed()
+        if text is None:
             return self.install()
         if self._master.pid() is not None:
-            if questions.live_config(self.listeners) is None:
+            if self._live(text) is None:
                 raise ProxyError(
                     f"the managed nginx runs and does not answer on {self.admin_url}",
                     hint=f"see {self.directory}/logs/error.log; `release proxy uninstall` and `install` renew it",
@@ -72,25 +63,34 @@ class ManagedNginx(Installation):
         user = worker.choose(self.traffic).directive
         return render.managed(self.manifest, render.Layout(self.state, self._salt(), user))
 
+    def _try(self, rendered: render.Rendered) -> None:
+        self._test(rendered)
+        before = self._text() or ""
+        ours = self._master.pid() is not None or self._master.orphans()
+        self._refuse_held(self._fresh_addresses(rendered.text, before if ours else ""))
+
     def _test(self, rendered: render.Rendered) -> None:
         """Lets nginx test the text beside the live file, so that a refused one is never in its place."""
-        candidate = self.directory / f".candidate-{os.getpid()}.conf"
+        candidate, pid = self.directory / f".candidate-{os.getpid()}.conf", self.directory / "nginx.pid"
+        made = not pid.exists()  # a test makes it, and leaves it empty
         try:
             write_file(candidate, rendered.text)
             self._master.test(candidate)
         finally:
             candidate.unlink(missing_ok=True)
+            if made:
+                pid.unlink(missing_ok=True)
 
     def _replace(self, rendered: render.Rendered) -> None:
-        """Puts the configuration in place and makes it live, or leaves everything as it was."""
+        self._test(rendered)
         before = self._text()
         ran = self._master.pid() is not None
         if ran:
-            self._refuse_held(self._fresh_addresses(before or ""))
+            self._refuse_held(self._fresh_addresses(rendered.text, before or ""))
         self._put(rendered.text)
         try:
             if ran:
-                self._reload(rendered.config)
+                self._reload(rendered)
             else:
                 self._start()
         except BaseException:
@@ -103,21 +103,22 @@ class ManagedNginx(Installation):
             raise
 
     def _start(self) -> None:
+        text = self._text() or ""
         self._master.clear_orphans()
-        self._refuse_held(self._addresses())
+        self._refuse_held(render.addresses(text))
         if not (systemd.installed(self.manifest.scope) and systemd.start(self.manifest.scope)):
             self._master.start()
-        if not questions.await_config(self.listeners, render.config_of(self._text() or ""), CONFIRM, in_a_row=1):
+        if not questions.await_config(self._asked(text), render.config_of(text), CONFIRM, in_a_row=1):
             raise ProxyError(
                 f"nginx started and does not answer on {self.admin_url}", hint=f"see {self.directory}/logs/error.log"
             )
 
-    def _reload(self, config: str) -> None:
+    def _reload(self, rendered: render.Rendered) -> None:
         """HUP, then ask until only the new configuration answers: nginx reports no failed reload otherwise."""
         log = self.directory / "logs" / "error.log"
         offset = log.stat().st_size if log.exists() else 0
         self._master.signal(signal.SIGHUP)
-        if questions.await_config(self.listeners, config, CONFIRM):
+        if questions.await_config(self._asked(rendered.text), rendered.config, CONFIRM):
             return
         with log.open("rb") as file:
             file.seek(offset)

@@ -161,6 +161,48 @@ def config_of(text: str) -> str:
     return found[1] if found else ""
 
 
+def addresses(text: str) -> list[tuple[str, int]]:
+    """Where a rendered text listens; the last one is its admin location."""
+    found = re.findall(r"^\s*listen (\S+):(\d+);", text, re.MULTILINE)
+    return [(address.strip("[]"), int(port)) for address, port in found]
+
+
+def slot_ports(text: str) -> dict[naming.Slot, int]:
+    """The port at which a rendered text looks for each slot; a rewritten upstream knows the one that serves."""
+    both = re.findall(r"^\s*upstream \S+_(blue|green) { server 127\.0\.0\.1:(\d+) ", text, re.MULTILINE)
+    slot = re.search(r'"slot":"(blue|green)"', text)
+    port = re.search(r"^    server 127\.0\.0\.1:(\d+) max_fails", text, re.MULTILINE)
+    one = [(slot[1], port[1])] if slot and port and not both else []
+    return {naming.Slot(name): int(number) for name, number in both or one}
+
+
+def alone(rendered: Rendered, directory: Path, pid: Path) -> str:
+    """A whole configuration around a text for somebody else's http block, for `nginx -t` and nothing more."""
+    places = "".join(
+        f'    {kind}_temp_path "{directory}/tmp/{name}";\n'
+        for kind, name in (("client_body", "body"), *((n, n) for n in ("proxy", "fastcgi", "uwsgi", "scgi")))
+    )
+    head = f'pid "{pid}";\nerror_log stderr error;\nevents {{}}\nhttp {{\n{places}    variables_hash_max_size 2048;\n'
+    return f"{head}{rendered.text}}}\n"
+
+
+def as_it_was(text: str) -> Rendered:
+    """A rendered text that was read back."""
+    return Rendered(text, config_of(text))
+
+
+def retold(text: str, traffic: Traffic | None) -> Rendered | None:
+    """A `rewritten` text that was read back, with `traffic` as what serves; None where that is on the other slot."""
+    first = text.partition("\n")[0].removeprefix("# release ")
+    then = json.loads(first)
+    if then is None or traffic is None:
+        return as_it_was(text) if then == traffic else None
+    if Traffic(then["green"], then["owner"]).live is not traffic.live:
+        return None
+    now = json.dumps({"green": traffic.green, "owner": traffic.owner})
+    return _signed(text.replace(first, now).replace(config_of(text), _CONFIG))
+
+
 def _signed(text: str) -> Rendered:
     config = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Rendered(text.replace(_CONFIG, config), config)

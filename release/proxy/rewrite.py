@@ -65,7 +65,7 @@ class RewriteSwitch:
             prepared = self._prepare(_whole(traffic))
             before = self._before()
             started = time.perf_counter_ns()
-            self._move(prepared, self._text(traffic).config)
+            self._move(prepared, self._text(traffic).config, self._listeners)
         return Switched(before, traffic, (time.perf_counter_ns() - started) / 1000)
 
     def restore(self, traffic: Traffic) -> Switched:
@@ -81,15 +81,14 @@ class RewriteSwitch:
     def clear(self) -> None:
         with self._mapped("take all traffic away"):
             if self.path.exists():
-                self.put(None)
+                self.put(self._text(None), self._listeners)
 
-    def put(self, traffic: Traffic | None) -> None:
+    def put(self, rendered: render.Rendered, listeners: Listeners) -> None:
         """Writes the file, whatever was there, and sees that every worker answers from it."""
         fresh = self.path.with_name(f".{self.path.name}.fresh")
-        rendered = self._text(traffic)
         write_file(fresh, rendered.text)
         try:
-            self._move(fresh, rendered.config)
+            self._move(fresh, rendered.config, listeners)
         finally:
             fresh.unlink(missing_ok=True)
 
@@ -108,7 +107,7 @@ class RewriteSwitch:
             write_file(path, text)
         return path
 
-    def _move(self, prepared: Path, config: str) -> None:
+    def _move(self, prepared: Path, config: str, listeners: Listeners) -> None:
         """Puts a second name of `prepared` in place, tests, reloads, asks; puts the old file back where that fails."""
         backup = self.path.with_name(f".{self.path.name}.before")
         backup.unlink(missing_ok=True)
@@ -118,7 +117,7 @@ class RewriteSwitch:
             self._replace(prepared)
             self._nginx.test()
             self._nginx.reload()
-            if not questions.await_config(self._listeners, config, CONFIRM):
+            if not questions.await_config(listeners, config, CONFIRM):
                 raise ProxyError(
                     "nginx was told to load a new upstream and does not answer from it",
                     hint=f"see its error log; {self.path} is as it was. Does nginx include it?",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from release.config.model import Manifest
+from release.errors import ProxyError
 from release.proxy import questions, render
 from release.proxy.base import Traffic
 from release.proxy.guest import Guest
@@ -21,15 +22,18 @@ class RewrittenNginx(Guest):
         self._switch = RewriteSwitch(self.conf, self._nginx, self.listeners, self._upstream)
         self.switch = self._switch
 
-    def install(self) -> bool:
-        with self.mapped():
-            self._make_directories()
-            rendered = self._render()
-            if self._text() == rendered.text and questions.live_config(self.listeners) == rendered.config:
-                return False
-            self._refuse_anothers(self._text())
-            self._switch.put(self._switch.get())
-        return True
+    def put_back(self, text: str) -> bool:
+        rendered = render.retold(text, self._switch.get())
+        if rendered is None:
+            raise ProxyError(
+                f"{self.conf} cannot be as it was: traffic has been moved since",
+                hint="`release proxy install` renders it from the manifest",
+            )
+        return super().put_back(rendered.text)
+
+    def _replace(self, rendered: render.Rendered) -> None:
+        self._refuse_anothers(self._text())
+        self._switch.put(rendered, self._asked(rendered.text))
 
     def verify(self, traffic: Traffic, timeout: float = 2.0) -> None:
         """Asks the admin location, and that anybody answers publicly: their server cannot be asked for the slot."""

@@ -11,6 +11,7 @@ from release.rollout.deployment import Deployment
 from release.rollout.finish import Commit, Retire
 from release.rollout.gates import Gate, LeftOut
 from release.rollout.hands import Plan
+from release.rollout.nginx import Reconfigure
 from release.rollout.observation import Observation
 from release.rollout.prepare import Hook, ObtainImage, Preflight, Resolve, Start
 from release.rollout.switching import Push, Switch
@@ -30,6 +31,7 @@ def steps(deployment: Deployment, plan: Plan, accepted: Mapping[str, str], execu
         *_gates(deployment, plan, accepted),
         Push(deployment, plan.snapshot),
         *_hook(deployment, "before_switch", hooks.before_switch, execute),
+        Reconfigure(deployment),
         Switch(deployment),
         Observation(deployment),
         Commit(deployment),
@@ -45,7 +47,7 @@ def trial(
     until = next(number for number, step in enumerate(whole) if step.name == last)
     if only_image:
         return [s for s in whole[: until + 1] if s.name in ("resolve", "obtain", "push")]
-    return [s for s in whole[:until] if s.name not in ("push", "before_switch")]
+    return [s for s in whole[:until] if s.name not in ("push", "before_switch", "nginx")]
 
 
 def commit(deployment: Deployment) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import time
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
+from release import proxy as proxies
 from release.checks.base import Target
 from release.config.load import from_ledger
 from release.engine.base import Instance, State
 from release.errors import ProxyError, ServiceError, Superseded
 from release.ledger.records import DeploymentRow
 from release.naming import Slot
-from release.proxy.base import Traffic
+from release.proxy.base import Proxy, Traffic
 from release.rollout import instances
 from release.rollout.hands import Hands
 
@@ -43,6 +45,14 @@ class Deployment:
     @property
     def port(self) -> int:
         return self.hands.manifest.slots.port(self.slot)
+
+    @cached_property
+    def proxy(self) -> Proxy:
+        """nginx as this run's own manifest has it: who settles a dead run may come with another one."""
+        config = self.fact("config")
+        if config is None or config == self.hands.config:
+            return self.hands.proxy
+        return proxies.open(from_ledger(config, os.environ), self.hands.state.path)
 
     def fact(self, name: str, default: Any = None) -> Any:
         return self._facts.get(name, default)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import time
 from collections.abc import Callable
@@ -16,7 +15,6 @@ from release.ledger.records import Kind, ReleaseRow
 from release.observe.readiness import probe
 from release.pipeline.events import Excerpt, Said, StepProgress
 from release.pipeline.step import Skip
-from release.proxy.durable import write_file
 from release.rollout import instances
 from release.rollout.deployment import Deployment, unix
 from release.rollout.hands import Plan
@@ -78,35 +76,12 @@ class Preflight:
         self._tell_changed_secrets(instances.fingerprints(secrets, hands.manifest.scope))
         self._require_port()
         self._require_live_stays()
-        if self._deployment.traffic() is None and not hands.proxy.status().installed:
-            self._deployment.remember(installed_proxy=True)
-        changed = hands.proxy.install()
-        self._note_ports()
-        hands.proxy.ensure_running()
-        status = hands.proxy.status()
-        for problem in status.problems:
-            hands.report(Said(problem, "warning"))
+        nginx = "takes what changes before the switch" if hands.proxy.check() else "ready"
         room = f"{_gib(info.memory_available)} memory, {_gib(info.disk_free)} disk free"
-        return f"{hands.engine.kind} {info.version}, {room}; nginx {'installed' if changed else 'ready'}"
+        return f"{hands.engine.kind} {info.version}, {room}; nginx {nginx}"
 
     def undo(self) -> str | None:
-        """Takes the proxy down again only where this run put it up, and nothing serves through it."""
-        deployment = self._deployment
-        if not deployment.fact("installed_proxy"):
-            return None
-        try:
-            if deployment.traffic() is not None:
-                return None
-        except ProxyError:
-            return None
-        deployment.hands.proxy.uninstall()
-        return "the proxy that this first deployment put up is taken down"
-
-    def _note_ports(self) -> None:
-        """What `release init` reads, so that two services on one host do not choose the same ports."""
-        manifest = self._deployment.hands.manifest
-        ports = [manifest.slots.blue, manifest.slots.green, manifest.proxy.listen, manifest.proxy.admin_port]
-        write_file(self._deployment.hands.state.ports, json.dumps(ports))
+        return None
 
     def _require_port(self) -> None:
         deployment = self._deployment
@@ -119,7 +94,7 @@ class Preflight:
             )
 
     def _require_live_stays(self) -> None:
-        """nginx is rendered with this manifest's ports, before any gate: live would be looked for where it is not."""
+        """nginx is rendered with this manifest's ports before the switch: live would be looked for where it is not."""
         deployment, traffic = self._deployment, self._deployment.traffic()
         if traffic is None:
             return

@@ -104,7 +104,7 @@ class Switch:
         if switched is None:
             return "no traffic is served: there was no release before this one"
         record_switch(deployment, switched, deployment.row.previous_release or "", "undo")
-        hands.proxy.verify(switched.after)
+        deployment.proxy.verify(switched.after)
         return f"traffic is back on {switched.after.live} ({switched.microseconds:.0f} µs)"
 
     def _require_way_back(self) -> None:

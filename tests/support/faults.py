@@ -41,6 +41,7 @@ STEPS = (
     "latency",
     "push",
     "before_switch",
+    "nginx",
     "switch",
     "observe",
     "commit",

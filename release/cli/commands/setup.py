@@ -68,6 +68,9 @@ def doctor(context: click.Context, mend: bool) -> int:
         from release.operations.doctor import examine
 
         done = _mend(desk, hands) if mend else []
+        if mend:  # a run that was undone took its configuration with it
+            hands.ledger.close()
+            hands = session.hands = _hands(desk)
         found = examine(hands, desk.holder(hands))
         well = all(finding.well for finding in found)
         document: dict[str, Any] = {"ok": well, "mended": done, "findings": [asdict(finding) for finding in found]}

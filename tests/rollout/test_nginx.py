@@ -1,0 +1,186 @@
+"""What a manifest changes of nginx is live from the switch on, and not live where there was none."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import shutil
+import socket
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.proxy.conftest import SomebodysNginx, fetch, processes, somebodys_nginx
+from tests.support.faults import await_row, deploy_killed_at, kill, last_deployment
+from tests.support.ports import free_ports
+from tests.support.site import Site, make_site
+
+QUICK: dict[str, Any] = {
+    "engine": {"kind": "process"},
+    "container": {"memory": None},
+    "checks": {"integration": None, "quality": None, "latency": None, "warmup": {"requests": 2}},
+    "rollout": {"observe": {"for": "500ms", "min_requests": 1}},
+    "hooks": {"before_switch": "sleep 1"},
+}
+UNHEALTHY = {"checks": {"health": {"timeout": "1s"}}}
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Open to every account, as nginx's workers need it."""
+    path = Path(tempfile.mkdtemp(prefix="release-rollout-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def at_work(site: Site) -> Iterator[Site]:
+    yield site
+    site.remove()
+    assert processes(site.state) == []
+
+
+@pytest.fixture
+def managed(folder: Path) -> Iterator[Site]:
+    with at_work(make_site(folder, QUICK, cases=4)) as site:
+        yield site
+
+
+@pytest.fixture
+def somebodys(folder: Path) -> Iterator[SomebodysNginx]:
+    with somebodys_nginx(folder / "theirs", 'return 200 "theirs";') as nginx:
+        yield nginx
+
+
+@pytest.fixture
+def included(folder: Path, somebodys: SomebodysNginx) -> Iterator[Site]:
+    file = str(somebodys.base / "conf.d" / "shop.conf")
+    section = {"kind": "included", "include": file, "command": list(somebodys.command)}
+    with at_work(make_site(folder, QUICK | {"proxy": section}, cases=4)) as site:
+        yield site
+
+
+@pytest.fixture(params=["managed", "included"])
+def site(request: pytest.FixtureRequest) -> Site:
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Site)
+    return found
+
+
+def deployed(site: Site, tag: str) -> None:
+    ran = site.deploy(tag, expect=None)
+    assert ran.code in (0, 7), ran.err
+
+
+def moved(site: Site, tag: str, **behaviour: Any) -> tuple[str, str]:
+    """Tags a release that listens elsewhere; gives the address of before and the one it asks for."""
+    before = site.url
+    listen, admin = free_ports(2)
+    change = {"proxy": {"listen": listen, "admin": admin, "max_body": "3m"}}
+    site.repository.release(tag, manifest=change | (UNHEALTHY if behaviour else {}), **behaviour)
+    return before, site.url
+
+
+def version(url: str) -> str:
+    answer = fetch(url, "/version")
+    return str(answer.json["version"]) if answer.status == 200 else str(answer.status)
+
+
+def closed(url: str) -> bool:
+    port = int(url.rpartition(":")[2])
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def conf(site: Site) -> str:
+    proxy = site.repository.manifest["proxy"]
+    return Path(proxy.get("include") or site.state / site.scope / "nginx" / "nginx.conf").read_text()
+
+
+@pytest.mark.parametrize("command", ["deploy", "check"])
+def test_a_refused_release_has_changed_nothing_of_what_serves(site: Site, command: str) -> None:
+    site.repository.release("v1.0.0")
+    deployed(site, "v1.0.0")
+    before = conf(site)
+    old, new = moved(site, "v1.1.0", health=500)
+    assert site.run(command, "v1.1.0", expect=None).code not in (0, 7)
+    assert version(old) == "1.0.0" and closed(new)
+    assert conf(site) == before
+    assert str(site.live).startswith("v1.0.0-")
+    assert "older configuration" not in site.run("doctor", expect=None).out
+
+
+def test_a_release_that_passes_a_check_has_changed_nothing_either(site: Site) -> None:
+    site.repository.release("v1.0.0")
+    deployed(site, "v1.0.0")
+    old, new = moved(site, "v1.1.0")
+    site.run("check", "v1.1.0")
+    assert version(old) == "1.0.0" and closed(new)
+
+
+def test_an_accepted_release_listens_where_its_manifest_says(site: Site) -> None:
+    site.repository.release("v1.0.0")
+    deployed(site, "v1.0.0")
+    old, new = moved(site, "v1.1.0")
+    deployed(site, "v1.1.0")
+    site.wait_for(30, lambda: closed(old), "the old port closes")
+    assert version(new) == "1.1.0"
+    assert str(site.live).startswith("v1.1.0-")
+    site.run("rollback")
+    assert version(new) == "1.0.0", "a rollback moves traffic and does not reload nginx"
+    assert str(site.live).startswith("v1.0.0-")
+
+
+@pytest.mark.parametrize("way", ["doctor", "rollback", "deploy"])
+def test_killed_between_it_is_put_back_by_the_next_command(site: Site, way: str) -> None:
+    site.repository.release("v1.0.0")
+    deployed(site, "v1.0.0")
+    before = conf(site)
+    old, new = moved(site, "v1.1.0")
+    run = killed_before_its_switch(site, "v1.1.0")
+    assert closed(old) and version(new) == "1.0.0", "traffic has not moved"
+    if way == "deploy":
+        site.repository.release("v1.2.0", manifest={"proxy": {"listen": free_ports(1)[0]}} | UNHEALTHY, health=500)
+        told = site.deploy("v1.2.0", expect=None).err
+    elif way == "doctor":
+        told = site.run("doctor", "--mend", expect=None).out
+    else:
+        told = site.run("rollback").out
+    assert "v1.1.0" in told
+    assert state_of(site, run) == "undone"
+    assert version(old) == "1.0.0" and closed(new)
+    assert conf(site) == before
+
+
+def killed_before_its_switch(site: Site, tag: str) -> str:
+    """SIGKILL once nginx has changed; the lock of the traffic is held, so that it comes no further."""
+    before = last_deployment(site)
+    process = site.start("deploy", tag)
+    await_row(site, before, "before_switch", "started", process)
+    with (site.state / site.scope / "locks" / "traffic.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        await_row(site, before, "nginx", "done", process)
+        kill(process)
+    return last_deployment(site)
+
+
+def state_of(site: Site, run: str) -> str:
+    with contextlib.closing(sqlite3.connect(site.state / site.scope / "ledger.db")) as connection:
+        return str(connection.execute("SELECT state FROM deployments WHERE id = ?", (run,)).fetchone()[0])
+
+
+def test_killed_while_nginx_is_told_it_is_put_back_as_well(managed: Site) -> None:
+    site = managed
+    site.repository.release("v1.0.0")
+    deployed(site, "v1.0.0")
+    before = conf(site)
+    old, new = moved(site, "v1.1.0")
+    deploy_killed_at(site, "v1.1.0", "nginx", "started", delay=0.05)
+    site.run("doctor", "--mend", expect=None)
+    assert version(old) == "1.0.0" and closed(new)
+    assert conf(site) == before
