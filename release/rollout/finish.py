@@ -12,7 +12,7 @@ from release.ledger.store import utc_now
 from release.pipeline.events import Said
 from release.pipeline.step import Skip
 from release.rollout.deployment import Deployment
-from release.rollout.housekeeping import prune
+from release.rollout.housekeeping import prune, told
 from release.rollout.prepare import runs
 
 
@@ -29,9 +29,9 @@ class Commit:
         deployment, ledger = self._deployment, self._deployment.hands.ledger
         unobserved = deployment.fact("unobserved")
         standing = Standing.UNOBSERVED if unobserved else Standing.GOOD
-        row = ledger.release(deployment.release)
-        if row is not None and row.config != deployment.hands.config:
-            ledger.set_config(row.name, deployment.hands.config, row.secrets)
+        row, config = ledger.release(deployment.release), deployment.fact("config", deployment.hands.config)
+        if row is not None and row.config != config:  # who settles a dead run may come with another manifest
+            ledger.set_config(row.name, config, row.secrets)
         with deployment.hands.traffic_lock():
             deployment.require_traffic()
             ledger.set_standing(deployment.release, standing, unobserved or "", deployment.hands.actor)
@@ -62,13 +62,11 @@ class Retire:
         if displaced:
             done.append(f"removed {', '.join(sorted({i.release for i in displaced}))}")
         shutil.rmtree(hands.state.work / deployment.id, ignore_errors=True)
-        removed = prune(hands, dry_run=False).removed
-        if removed:
-            done.append(f"pruned {len(removed)} images")
+        done.append(told(prune(hands, dry_run=False).counts))
         with hands.traffic_lock():  # nobody prepares a switch meanwhile
             hands.proxy.switch.forget([d.id for d in hands.ledger.deployments(limit=8)])
         hands.proxy.rotate_logs()
-        deployment.remember(retired=True)
+        deployment.remember(retired=True, nginx_before=None)
         return "; ".join(filter(None, done)) or "nothing to retire"
 
     def _remove_displaced(self) -> list[Instance]:

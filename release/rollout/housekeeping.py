@@ -23,6 +23,7 @@ class Pruned:
     kept: list[tuple[str, str]] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
     bytes: int = 0
+    counts: dict[str, int] = field(default_factory=dict)  # of what went, by kind
 
 
 def prune(hands: Hands, *, dry_run: bool) -> Pruned:
@@ -30,14 +31,29 @@ def prune(hands: Hands, *, dry_run: bool) -> Pruned:
     plan = retention.plan(situation(hands), hands.manifest.retain)
     pruned = Pruned(kept=[(kept.image.reference or kept.image.id[7:19], kept.reason) for kept in plan.keep])
     for container in plan.containers:
-        _remove(pruned, container.name, "a stopped container", dry_run, partial(hands.engine.remove, container.id))
+        remove = partial(hands.engine.remove, container.id)
+        _remove(pruned, "container", container.name, "a stopped container", dry_run, remove)
     for going in plan.images:
         name = going.image.reference or going.image.id[7:19]
-        _remove(pruned, name, going.reason, dry_run, partial(hands.images.remove, going.image))
+        _remove(pruned, "image", name, going.reason, dry_run, partial(hands.images.remove, going.image))
     for leftover in plan.leftovers:
-        _remove(pruned, leftover[:19], "left from a build", dry_run, partial(hands.images.discard, leftover))
+        _remove(
+            pruned,
+            "build leftover",
+            leftover[:19],
+            "left from a build",
+            dry_run,
+            partial(hands.images.discard, leftover),
+        )
     pruned.bytes = plan.bytes
     return pruned
+
+
+def told(counts: dict[str, int]) -> str:
+    """`pruned 1 container and 2 images`; empty where nothing went."""
+    parts = [f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in counts.items()]
+    listed = " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+    return f"pruned {listed}" if listed else ""
 
 
 def situation(hands: Hands) -> retention.Situation:
@@ -84,13 +100,12 @@ def _cold_standby(mine: list[Instance], live_slot: Slot | None, live: str | None
     return max(stopped, key=lambda i: i.deployment).id if stopped else None
 
 
-def _remove(pruned: Pruned, name: str, reason: str, dry_run: bool, act: Callable[[], object]) -> None:
-    if dry_run:
-        pruned.removed.append((name, reason))
-        return
+def _remove(pruned: Pruned, kind: str, name: str, reason: str, dry_run: bool, act: Callable[[], object]) -> None:
     try:
-        act()
+        if not dry_run:
+            act()
     except EngineError as error:
         pruned.failed.append((name, error.message))
     else:
         pruned.removed.append((name, reason))
+        pruned.counts[kind] = pruned.counts.get(kind, 0) + 1
