@@ -128,7 +128,7 @@ class Switch:
 
 def put_back(deployment: Deployment) -> Switched | None:
     """Restores what served before this deployment's switch. The caller holds the traffic lock."""
-    switch = deployment.hands.proxy.switch
+    switch = deployment.proxy.switch
     before = deployment.fact("before_green")
     if before is None:
         switch.clear()

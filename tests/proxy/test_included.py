@@ -178,3 +178,30 @@ def test_a_taken_admin_port_is_found_too(included: IncludedNginx, squatter: Call
     other = IncludedNginx(included.manifest.model_copy(update={"proxy": section}), included.state)
     with pytest.raises(ProxyError, match=f"port {port}"):
         other.install()
+
+
+def test_a_check_finds_what_would_fail_and_changes_nothing(
+    included: IncludedNginx, somebodys: SomebodysNginx, squatter: Callable[[int], None]
+) -> None:
+    assert included.check() is True
+    assert not included.conf.exists()
+    included.install()
+    before, held = included.installed(), free_port()
+    assert included.check() is False
+    assert of(included, max_body=1 << 20).check() is True
+    squatter(held)
+    with pytest.raises(ProxyError, match=f"pid {os.getpid()}"):
+        of(included, listen=held).check()
+    with pytest.raises(ProxyError, match="nginx refuses"):
+        of(included, server_name="x" * 40000).check()
+    assert included.installed() == before and included.status().current is True
+    somebodys.run("-s", "stop")
+    with pytest.raises(ProxyError, match="does not answer"):
+        for _ in range(100):
+            of(included, max_body=1 << 20).check()
+
+
+def of(included: IncludedNginx, **section: object) -> IncludedNginx:
+    """The same proxy, of a manifest whose proxy section differs."""
+    proxy = included.manifest.proxy.model_copy(update=section)
+    return IncludedNginx(included.manifest.model_copy(update={"proxy": proxy}), included.state)

@@ -134,6 +134,39 @@ def test_a_port_conflict_at_a_reload_keeps_the_old_configuration_live(
     assert fetch(proxy.public_url).status == 200
 
 
+def test_a_check_finds_what_would_fail_and_changes_nothing(
+    proxy: ManagedNginx, squatter: Callable[[int], None]
+) -> None:
+    before, held = proxy.conf.read_text(), free_port()
+    assert proxy.check() is False
+    other = changed(proxy, max_body=1 << 20, listen=free_port())
+    assert other.check() is True
+    squatter(held)
+    with pytest.raises(ProxyError, match=rf"port {held} .* held by .*pid {os.getpid()}"):
+        changed(proxy, listen=held).check()
+    with pytest.raises(ProxyError, match="nginx refuses"):
+        changed(proxy, server_name="x" * 40000).check()
+    assert proxy.conf.read_text() == before
+    assert proxy.status().current is True and fetch(proxy.public_url).status == 200
+
+
+def test_a_check_before_the_first_installation_leaves_no_nginx(backends: dict[str, int], state: Path) -> None:
+    proxy = ManagedNginx(manifest_of(backends), state)
+    assert proxy.check() is True
+    assert not proxy.conf.exists() and processes(proxy.directory) == []
+    assert [path.name for path in proxy.directory.iterdir() if path.is_file()] == ["salt"]
+
+
+def test_what_was_installed_is_put_back_whatever_the_manifest_says(proxy: ManagedNginx) -> None:
+    before, other = proxy.installed(), changed(proxy, listen=free_port(), admin=free_port())
+    assert before is not None
+    other.install()
+    assert other.put_back(before) is True
+    assert fetch(proxy.public_url).status == 200 and proxy.status().current is True
+    assert other.ensure_running() is False
+    assert other.put_back(before) is False
+
+
 @pytest.mark.parametrize("which", ["master", "all"])
 def test_a_killed_nginx_comes_back_with_the_same_traffic(proxy: ManagedNginx, which: str) -> None:
     """Workers of a killed master serve on and hold the ports; they must not keep the new one from starting."""

@@ -13,7 +13,7 @@ from release.errors import ProxyError
 from release.naming import Slot
 from release.proxy.base import Traffic
 from release.proxy.rewritten import RewrittenNginx
-from tests.proxy.conftest import SomebodysNginx, fetch, manifest_of, somebodys_nginx
+from tests.proxy.conftest import SomebodysNginx, fetch, free_port, manifest_of, somebodys_nginx
 
 GREEN = Traffic.all_to(Slot.GREEN, "d")
 
@@ -82,3 +82,25 @@ def test_the_file_of_another_service_is_not_overwritten(rewritten: RewrittenNgin
     with pytest.raises(ProxyError, match="wrote it for other"):
         RewrittenNginx(other, state).install()
     assert rewritten.conf.read_text() == before
+
+
+def test_what_another_manifest_changed_is_put_back_and_traffic_stays_where_it_is(rewritten: RewrittenNginx) -> None:
+    rewritten.conf.unlink()
+    rewritten.install()
+    rewritten.switch.set(Traffic(1000, "first"))
+    before = rewritten.installed()
+    assert before is not None
+    proxy = rewritten.manifest.proxy.model_copy(update={"admin": free_port()})
+    other = RewrittenNginx(rewritten.manifest.model_copy(update={"proxy": proxy}), rewritten.state)
+    assert other.check() is True
+    assert rewritten.installed() == before, "a check changes nothing"
+    assert other.install() is True
+    other.switch.set(Traffic(0, "second"))
+    with pytest.raises(ProxyError, match="traffic has been moved since"):
+        other.put_back(before)
+    other.switch.set(Traffic(1000, "second"))
+    assert other.put_back(before) is True
+    assert rewritten.switch.get() == Traffic(1000, "second")
+    rewritten.verify(Traffic(1000, "second"))
+    assert rewritten.status().current is True
+    assert other.put_back(before) is False

@@ -67,7 +67,7 @@ def status(context: click.Context) -> int:
 @common
 @click.pass_context
 def reload(context: click.Context) -> int:
-    """Bring a changed manifest into nginx now; a deployment does so right before its switch. Moving traffic needs none."""
+    """Bring a changed manifest into nginx now; a deployment does so by itself. Moving traffic needs no reload."""
     with Session.of(context) as session:
         hands = session.hands = session.desk.for_manifest()
         changed = hands.proxy.install()
