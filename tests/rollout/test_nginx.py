@@ -184,3 +184,51 @@ def test_killed_while_nginx_is_told_it_is_put_back_as_well(managed: Site) -> Non
     site.run("doctor", "--mend", expect=None)
     assert version(old) == "1.0.0" and closed(new)
     assert conf(site) == before
+
+
+def test_the_first_deployment_takes_down_the_nginx_that_it_put_up(managed: Site) -> None:
+    managed.repository.release("v1.0.0")
+    killed_before_its_switch(managed, "v1.0.0")
+    assert not closed(managed.url), "nginx has to be up for the switch"
+    managed.run("doctor", "--mend", expect=None)
+    assert closed(managed.url) and processes(managed.state) == []
+
+
+def test_an_nginx_that_was_put_up_by_hand_is_as_it_was_after_a_first_deployment_that_did_not_stay(
+    managed: Site,
+) -> None:
+    managed.repository.release("v1.0.0")
+    managed.run("proxy", "install")
+    before = conf(managed)
+    old, new = moved(managed, "v1.1.0")
+    killed_before_its_switch(managed, "v1.1.0")
+    assert closed(old) and not closed(new)
+    managed.run("doctor", "--mend", expect=None)
+    assert closed(new) and not closed(old)
+    assert conf(managed) == before
+
+
+def test_what_is_rolled_back_in_its_observation_takes_its_ports_along(managed: Site) -> None:
+    managed.repository.release("v1.0.0")
+    deployed(managed, "v1.0.0")
+    before, last = conf(managed), last_deployment(managed)
+    managed.repository.manifest["rollout"]["observe"]["for"] = "60s"
+    old, new = moved(managed, "v1.1.0")
+    process = managed.start("deploy", "v1.1.0")
+    await_row(managed, last, "observe", "started", process)
+    assert version(new) == "1.1.0"
+    managed.run("rollback")
+    process.communicate(timeout=120)
+    assert process.returncode == 6
+    assert version(old) == "1.0.0" and closed(new)
+    assert conf(managed) == before
+    assert str(managed.live).startswith("v1.0.0-")
+
+
+def test_nothing_is_reloaded_where_nothing_of_it_changes(managed: Site) -> None:
+    for tag in ("v1.0.0", "v1.1.0"):
+        managed.repository.release(tag)
+    deployed(managed, "v1.0.0")
+    before = processes(managed.state / managed.scope / "nginx")
+    deployed(managed, "v1.1.0")
+    assert before and processes(managed.state / managed.scope / "nginx") == before
