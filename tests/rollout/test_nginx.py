@@ -8,6 +8,7 @@ import shutil
 import socket
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.proxy.conftest import SomebodysNginx, fetch, processes, somebodys_nginx
-from tests.support.faults import await_row, deploy_killed_at, kill, last_deployment
+from tests.support.faults import await_row, kill, last_deployment
 from tests.support.ports import free_ports
 from tests.support.site import Site, make_site
 
@@ -157,14 +158,15 @@ def test_killed_between_it_is_put_back_by_the_next_command(site: Site, way: str)
     assert conf(site) == before
 
 
-def killed_before_its_switch(site: Site, tag: str) -> str:
-    """SIGKILL once nginx has changed; the lock of the traffic is held, so that it comes no further."""
+def killed_before_its_switch(site: Site, tag: str, state: str = "done", delay: float = 0.0) -> str:
+    """SIGKILL once nginx has changed, or is told to; the lock of the traffic is held: it comes no further."""
     before = last_deployment(site)
     process = site.start("deploy", tag)
     await_row(site, before, "before_switch", "started", process)
     with (site.state / site.scope / "locks" / "traffic.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        await_row(site, before, "nginx", "done", process)
+        await_row(site, before, "nginx", state, process)
+        time.sleep(delay)
         kill(process)
     return last_deployment(site)
 
@@ -174,13 +176,14 @@ def state_of(site: Site, run: str) -> str:
         return str(connection.execute("SELECT state FROM deployments WHERE id = ?", (run,)).fetchone()[0])
 
 
-def test_killed_while_nginx_is_told_it_is_put_back_as_well(managed: Site) -> None:
+@pytest.mark.parametrize("delay", [0.0, 0.05, 0.15])
+def test_killed_while_nginx_is_told_it_is_put_back_as_well(managed: Site, delay: float) -> None:
     site = managed
     site.repository.release("v1.0.0")
     deployed(site, "v1.0.0")
     before = conf(site)
     old, new = moved(site, "v1.1.0")
-    deploy_killed_at(site, "v1.1.0", "nginx", "started", delay=0.05)
+    killed_before_its_switch(site, "v1.1.0", "started", delay)
     site.run("doctor", "--mend", expect=None)
     assert version(old) == "1.0.0" and closed(new)
     assert conf(site) == before
