@@ -48,6 +48,10 @@ class Database:
         with self._mutex, self._mapped():
             return self._connection.execute(sql, values).fetchall()
 
+    def has(self, table: str) -> bool:
+        """Whether there is such a table: an older file that was opened for looking lacks what came later."""
+        return bool(self.rows("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", table))
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Durable when the block has ended without an error; nothing of it happened otherwise."""
@@ -145,6 +149,8 @@ class Database:
                 f"the ledger {self.path} has schema {version}, this release knows up to {known}",
                 hint="a newer version of release wrote it: upgrade this one (pip install --upgrade release)",
             )
+        if readonly and schema.ADDITIVE.issuperset(range(version + 1, known + 1)):
+            return
         if readonly:
             raise LedgerError(
                 f"the ledger {self.path} has the older schema {version} (this release: {known})",

@@ -35,6 +35,24 @@ class Kind(StrEnum):
     CHECK = "check"
 
 
+class ModelAction(StrEnum):
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+
+
+class ModelState(StrEnum):
+    """How a model switch ended."""
+
+    RUNNING = "running"
+    SWITCHED = "switched"  # the running service answers with it
+    MARKED = "marked"  # the registry's status log says so; nothing that runs was asked
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"
+    FAILED = "failed"
+    UNDONE = "undone"
+    SUPERSEDED = "superseded"
+
+
 class StepState(StrEnum):
     STARTED = "started"
     DONE = "done"
@@ -112,6 +130,28 @@ class SwitchRow:
     release: str
     actor: str
     reason: str
+
+
+@dataclass(frozen=True)
+class ModelSwitchRow:
+    """A component's version that was promoted or left. `before` and `after` are what served, or what `latest` meant;
+    None where nothing did. `place` is the registry or the service's address."""
+
+    id: str
+    action: ModelAction
+    component: str
+    before: str | None
+    after: str | None
+    place: str
+    state: ModelState
+    actor: str
+    host: str
+    pid: int
+    started_at: str
+    ended_at: str | None = None
+    exit_code: int | None = None
+    reason: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,9 @@ from release.ledger.records import (
     DeploymentRow,
     DeploymentState,
     Kind,
+    ModelAction,
+    ModelState,
+    ModelSwitchRow,
     NoteRow,
     ReleaseRow,
     Standing,
@@ -23,7 +26,7 @@ from release.ledger.records import (
 )
 from release.verdict import Outcome, Verdict
 
-Record = TypeVar("Record", ReleaseRow, DeploymentRow, StepRow, SwitchRow, NoteRow, Verdict)
+Record = TypeVar("Record", ReleaseRow, DeploymentRow, StepRow, SwitchRow, ModelSwitchRow, NoteRow, Verdict)
 
 _READ: dict[type, dict[str, Callable[[Any], Any]]] = {
     ReleaseRow: {
@@ -36,6 +39,7 @@ _READ: dict[type, dict[str, Callable[[Any], Any]]] = {
     DeploymentRow: {"kind": Kind, "state": DeploymentState, "facts": json.loads},
     StepRow: {"state": StepState},
     SwitchRow: {},
+    ModelSwitchRow: {"action": ModelAction, "state": ModelState},
     NoteRow: {"data": json.loads},
     Verdict: {"outcome": Outcome, "evidence": json.loads},
 }

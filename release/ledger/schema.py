@@ -106,7 +106,32 @@ CREATE TABLE attachments (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_SECOND = """
+CREATE TABLE model_switches (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    action TEXT NOT NULL,
+    component TEXT NOT NULL,
+    before TEXT,
+    after TEXT,
+    place TEXT NOT NULL,
+    state TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    started_at TEXT NOT NULL,
+    ended_at TEXT,
+    exit_code INTEGER,
+    reason TEXT NOT NULL,
+    message TEXT NOT NULL
+);
+CREATE INDEX model_switches_by_component ON model_switches (component)
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND)
+
+# Versions that only added tables: without them a file can still be looked at, on a full disk too.
+ADDITIVE = frozenset({2})
 
 
 def statements(script: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The ledger: releases, deployments with journal and verdicts, switches, notes and attachments, and the epoch.
+"""The ledger: releases, deployments with journal and verdicts, switches, model switches, notes, attachments, epoch.
 
 Every method is one durable transaction and raises LedgerError; `LedgerFull` (`full = True`) where the disk is full.
 """
@@ -11,6 +11,7 @@ from typing import Any, Self
 from release.ledger import rows
 from release.ledger.deployments import Deployments
 from release.ledger.failures import LedgerFull
+from release.ledger.models import ModelSwitches
 from release.ledger.records import NoteRow, SwitchRow
 from release.ledger.releases import Releases
 from release.ledger.shelf import utc_now
@@ -20,7 +21,7 @@ __all__ = ["Ledger", "LedgerFull", "utc_now"]
 ATTACHMENT_BYTES = 1 << 20
 
 
-class Ledger(Releases, Deployments):
+class Ledger(Releases, Deployments, ModelSwitches):
     """The one writer and reader of `ledger.db`. Safe to share between threads; other processes have their own.
 
     `Ledger(path)` makes and migrates the file; `Ledger(path, readonly=True)` only looks, also on a full disk.

@@ -337,7 +337,7 @@ def test_the_file_is_for_the_group_whatever_the_umask(tmp_path: Path) -> None:
 _SECOND = "ALTER TABLE releases ADD COLUMN team TEXT; CREATE TABLE extra (x INTEGER)"
 
 
-def test_a_ledger_of_version_1_becomes_version_2_with_its_rows(tmp_path: Path, release_row: ReleaseRow) -> None:
+def test_an_older_ledger_becomes_a_newer_one_with_its_rows(tmp_path: Path, release_row: ReleaseRow) -> None:
     path = tmp_path / "ledger.db"
     with Ledger(path) as ledger:
         ledger.save_release(release_row)
@@ -361,7 +361,7 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
 def test_a_ledger_of_a_newer_version_is_left_alone_and_the_way_out_is_named(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     Database(path, migrations=(*schema.MIGRATIONS, _SECOND)).close()
-    with pytest.raises(LedgerError, match=r"schema 2.*knows up to 1") as refusal:
+    with pytest.raises(LedgerError, match=r"schema 3.*knows up to 2") as refusal:
         Ledger(path)
     assert refusal.value.hint is not None and "upgrade" in refusal.value.hint
 
