@@ -76,6 +76,8 @@ class Preflight:
         self._tell_changed_secrets(instances.fingerprints(secrets, hands.manifest.scope))
         self._require_port()
         self._require_live_stays()
+        if hands.proxy.installed() is not None and hands.proxy.ensure_running():
+            hands.report(Said("nginx was down; it runs again as it was", "warning"))
         nginx = "takes what changes before the switch" if hands.proxy.check() else "ready"
         room = f"{_gib(info.memory_available)} memory, {_gib(info.disk_free)} disk free"
         return f"{hands.engine.kind} {info.version}, {room}; nginx {nginx}"

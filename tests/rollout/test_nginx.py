@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import shutil
+import signal
 import socket
 import sqlite3
 import tempfile
@@ -235,3 +237,17 @@ def test_nothing_is_reloaded_where_nothing_of_it_changes(managed: Site) -> None:
     before = processes(managed.state / managed.scope / "nginx")
     deployed(managed, "v1.1.0")
     assert before and processes(managed.state / managed.scope / "nginx") == before
+
+
+def test_one_that_is_down_runs_again_as_it_was_whatever_becomes_of_the_release(managed: Site) -> None:
+    managed.repository.release("v1.0.0")
+    deployed(managed, "v1.0.0")
+    before = conf(managed)
+    for pid in processes(managed.state / managed.scope / "nginx"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    managed.wait_for(10, lambda: closed(managed.url), "nothing listens any more")
+    old, new = moved(managed, "v1.1.0", health=500)
+    assert "nginx was down" in managed.deploy("v1.1.0", expect=1).err
+    assert version(old) == "1.0.0" and closed(new)
+    assert conf(managed) == before
