@@ -9,6 +9,7 @@ ReleaseError
 │   ├── BuildFailed             the image could not be built
 │   ├── ProxyError              nginx, the flag tree
 │   ├── RegistryError           the image registry
+│   ├── ModelsError             the model registry, or a running service's model API
 │   ├── SourceError             the git repository
 │   ├── LedgerError             the ledger's file
 │   └── ServiceError            the service itself: it did not start, or died
@@ -70,6 +71,10 @@ class ProxyError(Unusable):
 
 
 class RegistryError(Unusable):
+    pass
+
+
+class ModelsError(Unusable):
     pass
 
 

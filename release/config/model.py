@@ -38,6 +38,7 @@ __all__ = [
     "Latency",
     "Manifest",
     "Metric",
+    "Models",
     "Observe",
     "Port",
     "Proxy",
@@ -243,6 +244,41 @@ class Freeze(Section):
     reason: str = Field("", description="shown to whoever is refused")
 
 
+class Models(Section):
+    """Versions of models, for a service that holds them with `modelhost`: what `release models` works on."""
+
+    registry: str | None = Field(
+        None, description="where the versions are: a directory such as /srv/models, or a URL such as s3://bucket/models"
+    )
+    url: str | None = Field(
+        None, description="the running service's model API, such as http://127.0.0.1:8080; switches go there"
+    )
+    token: SecretSource | None = Field(
+        None, description="bearer token for that API: file:/path or env:NAME, never stored or printed"
+    )
+    header: str = Field(
+        "X-Model-Version", description="the request header that names a version; the quality gate asks by it"
+    )
+    keep: int = Field(3, ge=3, description="stable versions of each component that `release models gc` keeps")
+    grace: Seconds = Field(
+        7 * 86400.0, description="how long `gc` keeps an unstable version that is older than a stable one"
+    )
+
+    @field_validator("registry")
+    @classmethod
+    def _registry(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith("/") and "://" not in value:
+            raise ValueError(f"{value!r}: write an absolute path, such as /srv/models, or a URL")
+        return value
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError(f"{value!r} is no URL, such as http://127.0.0.1:8080")
+        return value
+
+
 class Manifest(Section):
     """What a service is, and how its releases reach traffic."""
 
@@ -270,6 +306,7 @@ class Manifest(Section):
     retain: int = Field(3, ge=1, description="good releases kept before the live one")
     hooks: Hooks = Field(default_factory=Hooks, description="commands of the user's own")
     freeze: tuple[Freeze, ...] = Field((), description="windows in which `deploy` refuses")
+    models: Models | None = Field(None, description="where versions of its models are, where it holds several")
     notify: tuple[str, ...] = Field((), repr=False, description="apprise URLs; write ${NAME}, they hold tokens")
     _references: dict[str, str] = PrivateAttr(default_factory=dict)
 

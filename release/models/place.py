@@ -1,0 +1,49 @@
+"""Where versions of models are, and how a registry there is opened; modelhost is imported only then."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from release.errors import UsageError
+from release.models.failures import mapped
+
+if TYPE_CHECKING:
+    from release.models.registry import ModelRegistry
+
+
+@dataclass(frozen=True)
+class Place:
+    """`where` is a directory or a URL. `cache` is a folder for what is pulled; each URL has its own in it."""
+
+    where: str
+    cache: Path
+
+    @property
+    def directory(self) -> Path | None:
+        """The registry's directory; None for a URL that leads elsewhere. Raises UsageError for another host's file."""
+        if "://" not in self.where:
+            return Path(self.where)
+        parts = urlsplit(self.where)
+        if parts.scheme != "file":
+            return None
+        path = Path(unquote(parts.path))
+        if parts.netloc or not path.is_absolute():
+            raise UsageError(f"{self.where} names no absolute path of this host", hint="file:///srv/models")
+        return path
+
+    @property
+    def pulled(self) -> Path:
+        return self.cache / hashlib.sha256(self.where.rstrip("/").encode()).hexdigest()[:16]
+
+
+def opened(place: Place, tell: Callable[[str], None]) -> ModelRegistry:
+    """The registry there; nothing of it is read yet. Raises UsageError for a URL that cannot be used, ModelsError."""
+    with mapped(tell):
+        from release.models.registry import ModelRegistry
+
+        return ModelRegistry(place, tell)

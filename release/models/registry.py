@@ -1,0 +1,207 @@
+"""A registry of models as the toolkit asks it: in a directory, here or mounted, or on an object store.
+
+Made by `place.opened`. All of its errors are the toolkit's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import semver
+
+from modelhost.errors import IntegrityError, RegistryUnavailable, Unknown
+from modelhost.metadata import canonical_version
+from modelhost.registry import collect
+from modelhost.registry.base import Entry, Status
+from modelhost.registry.directory import DirectoryRegistry
+from modelhost.registry.publish import publish
+from modelhost.registry.remote import RemoteRegistry
+from modelhost.registry.retention import Named
+from modelhost.registry.upload import publish_remote
+from modelhost.registry.verify import damage
+from release.errors import UsageError
+from release.models.base import LATEST, Change, Collected, Described, Kept, Verified, Version
+from release.models.failures import Tell, mapped
+from release.models.place import Place
+
+
+class ModelRegistry:
+    """A directory is read where it lies. What a URL leads to is pulled into a cache only where files are asked for."""
+
+    def __init__(self, place: Place, tell: Tell) -> None:
+        self.where = place.where
+        self._tell = tell
+        folder = place.directory
+        self._registry: DirectoryRegistry | RemoteRegistry
+        if folder is not None:
+            self._registry = DirectoryRegistry(folder)
+        else:
+            self._registry = RemoteRegistry(place.where, place.pulled)
+
+    # -- looking -----------------------------------------------------------------------------------------------
+
+    def components(self) -> list[str]:
+        with mapped(self._tell):
+            return self._registry.components()
+
+    def versions(self, component: str | None = None) -> list[Version]:
+        """Of one component or of all, each component's newest first."""
+        with mapped(self._tell):
+            names = self._registry.components() if component is None else [component]
+            return [version for name in names for version in self._known(name)[1]]
+
+    def latest(self, component: str) -> str | None:
+        """The newest stable version's number; None where none is stable."""
+        return next((one.version for one in self.versions(component) if one.latest), None)
+
+    def describe(self, component: str, version: str = LATEST) -> Described:
+        """Without pulling its files. Raises UsageError that lists what there is."""
+        with mapped(self._tell):
+            number = _number(version)
+            for entry, one in zip(*self._known(component), strict=True):
+                if one.version == number or (version == LATEST and one.latest):
+                    log = [change for change in self._registry.log(component) if change.version == one.version]
+                    changes = (Change(each.at, each.version, str(each.status), each.who, each.why) for each in log)
+                    return Described(one, entry.info.model_dump(mode="json"), tuple(changes))
+            self._registry.find(component, version)  # it cannot be read, or is not there: this says which
+            raise Unknown(f"no version {version} of {component}", "`release models list` shows what there is")
+
+    # -- changing ----------------------------------------------------------------------------------------------
+
+    def publish(
+        self, source: Path | Mapping[str, Path], metadata: Mapping[str, Any], who: str, allow_pickles: Collection[str]
+    ) -> tuple[Version, bool]:
+        """The version, and whether it is new: repeated with the same content nothing happens."""
+        with mapped(self._tell):
+            registry = self._registry
+            if isinstance(registry, DirectoryRegistry):
+                done = publish(registry.root, source, metadata, who=who, allow_pickles=allow_pickles)
+            else:
+                done = publish_remote(registry, source, metadata, who=who, allow_pickles=allow_pickles)
+            return _version(done.entry, latest=False), done.fresh
+
+    def check(self, component: str, version: str) -> None:
+        """Raises Refused where its files are not those that were published; from a URL they are pulled for this."""
+        with mapped(self._tell):
+            entry = self._registry.find(component, version)
+            if found := damage(entry.path, entry.info):
+                raise IntegrityError(
+                    f"{component} {entry.version} is not as it was published: {'; '.join(found)}",
+                    "restore its files, or publish anew under another number",
+                )
+
+    def mark(self, component: str, version: str, status: str, who: str, why: str) -> None:
+        """Appends to the status log; durable on return."""
+        with mapped(self._tell):
+            self._registry.mark(component, version, Status(status), who, why)
+
+    # -- keeping house -----------------------------------------------------------------------------------------
+
+    def verify(self, component: str, full: bool) -> list[Verified]:
+        """Every version of a component, broken ones too. `full`: by sha256, and from a URL what lies there now."""
+        with mapped(self._tell):
+            names = self._published(component)
+            if not names:
+                self._registry.versions(component)  # raises, and says which components there are
+            found = ((name, self._problems(component, name, full)) for name in sorted(names, key=_order, reverse=True))
+            return [Verified(component, name, problems) for name, problems in found if problems is not None]
+
+    def collect(
+        self,
+        in_use: Collection[tuple[str, str]],
+        pinned: Collection[tuple[str, str]],
+        keep: int,
+        grace: float,
+        dry: bool,
+    ) -> Collected:
+        """Removes what may go; `grace` in seconds. Raises UsageError where the registry is no directory."""
+        with mapped(self._tell):
+            registry = self._registry
+            if not isinstance(registry, DirectoryRegistry):
+                raise UsageError(
+                    f"nothing is collected at {self.where}: only a registry in a directory can be",
+                    hint="take versions out there with the store's own tools; their status log stays",
+                )
+            done = collect.gc(
+                registry,
+                in_use=_named(in_use),
+                pinned=_named(pinned),
+                keep=keep,
+                grace=timedelta(seconds=grace),
+                dry_run=dry,
+            )
+            kept = tuple(
+                Kept(one.entry.component, one.entry.version, one.stays, one.reason, one.entry.info.bytes)
+                for one in done.verdicts
+            )
+            size = sum(one.bytes for one in kept if not one.stays)
+            return Collected(kept, not dry, size, tuple(done.swept))
+
+    def _published(self, component: str) -> list[str]:
+        registry = self._registry
+        return (registry if isinstance(registry, DirectoryRegistry) else registry.origin).published(component)
+
+    def _known(self, component: str) -> tuple[list[Entry], list[Version]]:
+        """Those that can be read, the newest first. Where `latest` means one that cannot, none of them is it."""
+        entries = self._registry.versions(component)
+        standing = {change.version: change.status for change in self._registry.log(component)}
+        stable = [name for name in self._published(component) if standing.get(name) is Status.STABLE]
+        highest = max(map(_order, stable), default=None)
+        newest = next((one for one in entries if one.version in stable and _order(one.version) == highest), None)
+        return entries, [_version(entry, entry is newest) for entry in entries]
+
+    def _problems(self, component: str, version: str, full: bool) -> tuple[str, ...] | None:
+        """None where it is no version after all: one that somebody publishes at this moment."""
+        registry = self._registry
+        try:
+            if isinstance(registry, RemoteRegistry):
+                if registry.describe(component, version) is None:
+                    return None
+                if full:
+                    registry.discard(component, version)
+            entry = registry.find(component, version)
+            others = [other.info for other in registry.versions(component)]
+            return tuple(damage(entry.path, entry.info, full=full, others=others))
+        except IntegrityError as error:
+            return (error.message,)
+        except Unknown:
+            return None
+        except RegistryUnavailable as error:
+            if isinstance(registry, RemoteRegistry):
+                raise
+            return (error.message,)
+
+
+def _version(entry: Entry, latest: bool) -> Version:
+    info = entry.info
+    return Version(
+        component=entry.component,
+        version=entry.version,
+        status=str(entry.status),
+        latest=latest,
+        created=info.created,
+        loader=info.loader,
+        note=info.note,
+        bytes=info.bytes,
+        digest=info.digest,
+        metrics=dict(info.metrics),
+    )
+
+
+def _number(version: str) -> str:
+    """Written without a v; what is no number stays, and is then no version of anything."""
+    try:
+        return canonical_version(version)
+    except (ValueError, TypeError):
+        return version
+
+
+def _order(version: str) -> semver.Version:
+    return semver.Version.parse(version)
+
+
+def _named(names: Collection[tuple[str, str]]) -> list[Named]:
+    return [Named(component, _number(version)) for component, version in names]
