@@ -1,0 +1,130 @@
+"""Promote: propose a set, wait until all living members have loaded it, commit it; or abort it for all.
+
+Whoever calls promote is its coordinator. If that one dies, the proposal is abandoned, and a member or the next
+coordinator aborts it; a coordinator that was only asleep finds that somebody was faster.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from modelhost.cluster.desired import Committed, Desired, DesiredLog
+from modelhost.cluster.members import Members
+from modelhost.cluster.place import Place
+from modelhost.cluster.promotion import Parts, Promotion
+from modelhost.cluster.proposals import Proposals, why_abandoned
+from modelhost.cluster.report import Report, report
+from modelhost.cluster.returns import Asked, Return, Returns
+from modelhost.cluster.timings import Timings
+from modelhost.errors import Conflict, InvalidRequest, Refused
+from modelhost.registry.base import Entry, Registry, Status
+from modelhost.registry.directory import utc_now
+from modelhost.serving.switching import check_fit, demand_reason
+
+
+class Coordinator:
+    """Changes what a cluster is to serve, and looks at it. Needs no member in its process; threads may share one."""
+
+    def __init__(
+        self,
+        place: Place,
+        registry: Registry,
+        timings: Timings | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = utc_now,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.registry = registry
+        self._parts = Parts(place, DesiredLog(place), timings or Timings(), clock, now, sleep)
+        self._watched = Members(place, self._parts.timings.ttl, clock)
+        self._returns = Returns(registry, self._parts)
+
+    def report(self) -> Report:
+        """Who serves what. A coordinator that has looked before knows who lives; asked once, it knows only who may."""
+        return report(self._parts.log.read(), self._watched.observe())
+
+    def promote(
+        self,
+        changes: Mapping[str, str],
+        *,
+        who: str,
+        why: str,
+        patience: float | None = None,
+        at_least: int = 1,
+    ) -> Committed:
+        """Lets all members serve the versions in `changes` (component → version, or `latest`) with what is committed
+        for the others; returns the committed set as soon as all living members have loaded it and may flip.
+
+        `patience`: seconds that loading may take. `at_least`: so many members must have loaded it; 0 lays down what
+        later ones are to start with. Nothing has changed after an error: InvalidRequest, Unknown, Refused and its kin,
+        Conflict (another is under way, or was faster), LoadFailed (a member cannot load it), Unavailable (not in time),
+        RegistryUnavailable. A set that is committed already is returned as it is.
+        """
+        demand_reason(who, why)
+        if not changes:
+            raise InvalidRequest("a promotion names at least one component and its version")
+        desired = self._without_abandoned(who)
+        versions = self._resolve(changes, desired)
+        if desired.committed is not None and desired.committed.versions == versions:
+            return desired.committed
+        parts = self._parts
+        span = parts.timings.patience if patience is None else patience
+        proposed = desired.propose(versions, who, why, parts.now(), span)
+        parts.log.write(proposed)
+        return Promotion(parts, proposed, parts.clock() + span, at_least).run()
+
+    def rollback(
+        self,
+        component: str | None = None,
+        to_version: str | None = None,
+        *,
+        who: str,
+        reason: str,
+        to_generation: int | None = None,
+    ) -> Return:
+        """Takes a component, or the whole set, back to what was committed before and is stable, or to what is named.
+
+        Without a barrier: members that hold the old set flip as soon as they look, the others are not ready until they
+        serve it. Overtakes a promotion. The versions left are rejected; repeated, it goes further back. Raises
+        InvalidRequest, Unknown, Refused, MateMismatch, NothingStable, Conflict, RegistryUnavailable; then nothing has
+        changed.
+        """
+        demand_reason(who, reason)
+        return self._returns.go(Asked(component, to_version, to_generation), who, reason)
+
+    def _resolve(self, changes: Mapping[str, str], desired: Desired) -> dict[str, str]:
+        """The whole set, which fits together, and of which nothing is rejected."""
+        staying = desired.committed.versions if desired.committed else {}
+        entries = {name: self._find(name, version) for name, version in {**staying, **changes}.items()}
+        check_fit(entries.values())
+        return {name: entry.version for name, entry in sorted(entries.items())}
+
+    def _find(self, component: str, version: str) -> Entry:
+        entry = self.registry.find(component, version)
+        if entry.status is Status.REJECTED:
+            raise Refused(f"{component} {entry.version} is rejected", "mark it stable first, or name another")
+        return entry
+
+    def _without_abandoned(self, who: str) -> Desired:
+        """The state, after a proposal that nobody stands behind was aborted. Raises Conflict where somebody does."""
+        parts = self._parts
+        proposals = Proposals(parts.place, parts.timings.ttl, parts.clock)
+        while True:
+            desired = parts.log.read()
+            if desired.proposal is None:
+                return desired
+            abandoned = proposals.is_abandoned(desired.proposal)
+            if abandoned is False:
+                raise desired.is_busy()
+            if abandoned is None:
+                parts.sleep(parts.timings.poll)
+                continue
+            aborted = desired.abort(who, why_abandoned(desired, parts.timings.ttl), parts.now())
+            try:
+                parts.log.write(aborted)
+            except Conflict:
+                continue
+            return aborted
