@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 LATEST = "latest"
 
@@ -76,3 +76,36 @@ class Collected:
     removed: bool
     bytes: int
     swept: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Switched:
+    """What was done. `after` is what serves (or what `latest` means) since, None where nothing does."""
+
+    before: str | None
+    after: str | None
+    changed: bool
+    text: str
+
+
+class Board(Protocol):
+    """Where a component's version is switched: a registry, by its status log, or a service that runs.
+
+    Errors are the toolkit's: UsageError for a name that is not there, Refused, ModelsError.
+    """
+
+    where: str
+    runs: ClassVar[bool]
+    """Whether something answers with the version: only then can it be asked a benchmark set."""
+
+    def number(self, component: str, version: str) -> str:
+        """The number of a version that is there."""
+
+    def current(self, component: str) -> str | None:
+        """What serves, or what `latest` means; None where nothing does."""
+
+    def promote(self, component: str, version: str, who: str, why: str) -> Switched:
+        """Checked first; harmless where it is so already."""
+
+    def rollback(self, component: str, to: str | None, who: str, why: str) -> Switched:
+        """To the version before, or to a named one; what is left is rejected. Repeated, it goes further back."""

@@ -53,9 +53,21 @@ class ModelRegistry:
             names = self._registry.components() if component is None else [component]
             return [version for name in names for version in self._known(name)[1]]
 
-    def latest(self, component: str) -> str | None:
-        """The newest stable version's number; None where none is stable."""
-        return next((one.version for one in self.versions(component) if one.latest), None)
+    def stable(self, component: str) -> list[str]:
+        """Numbers of the stable versions, the newest first: that is what `latest` means, also where it is broken."""
+        with mapped(self._tell):
+            return self._stable(component)
+
+    def number(self, component: str, version: str) -> str:
+        """The number of a version that is there, readable or not. Raises UsageError that lists what there is."""
+        with mapped(self._tell):
+            number = _number(version)
+            published = self._published(component)
+            if number not in published:
+                self._registry.versions(component)  # raises where there is no such component
+                there = ", ".join(sorted(published, key=_order, reverse=True))
+                raise Unknown(f"no version {version} of {component}", f"there is {there}")
+            return number
 
     def describe(self, component: str, version: str = LATEST) -> Described:
         """Without pulling its files. Raises UsageError that lists what there is."""
@@ -144,14 +156,16 @@ class ModelRegistry:
         registry = self._registry
         return (registry if isinstance(registry, DirectoryRegistry) else registry.origin).published(component)
 
-    def _known(self, component: str) -> tuple[list[Entry], list[Version]]:
-        """Those that can be read, the newest first. Where `latest` means one that cannot, none of them is it."""
-        entries = self._registry.versions(component)
+    def _stable(self, component: str) -> list[str]:
         standing = {change.version: change.status for change in self._registry.log(component)}
-        stable = [name for name in self._published(component) if standing.get(name) is Status.STABLE]
-        highest = max(map(_order, stable), default=None)
-        newest = next((one for one in entries if one.version in stable and _order(one.version) == highest), None)
-        return entries, [_version(entry, entry is newest) for entry in entries]
+        numbers = [name for name in self._published(component) if standing.get(name) is Status.STABLE]
+        return sorted(numbers, key=_order, reverse=True)
+
+    def _known(self, component: str) -> tuple[list[Entry], list[Version]]:
+        """Those that can be read, the newest first; where `latest` means one that cannot, none of them is it."""
+        entries = self._registry.versions(component)
+        newest = next(iter(self._stable(component)), None)
+        return entries, [_version(entry, entry.version == newest) for entry in entries]
 
     def _problems(self, component: str, version: str, full: bool) -> tuple[str, ...] | None:
         """None where it is no version after all: one that somebody publishes at this moment."""

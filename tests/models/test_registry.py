@@ -10,18 +10,9 @@ import pytest
 
 from release.errors import ModelsError, Refused, UsageError
 from release.models.registry import ModelRegistry
-from tests.support.versions import Publish, metadata, weights
+from tests.support.versions import Publish, damaged, metadata, weights
 
 At = Callable[[object], ModelRegistry]
-
-
-def damaged(folder: Path, name: str = "model.safetensors") -> None:
-    """One byte of a published file is another one now."""
-    path = folder / name
-    path.chmod(0o644)
-    content = bytearray(path.read_bytes())
-    content[5] ^= 1
-    path.write_bytes(content)
 
 
 def test_latest_is_the_newest_stable_version(at: At, root: Path, published: Publish) -> None:
@@ -30,12 +21,12 @@ def test_latest_is_the_newest_stable_version(at: At, root: Path, published: Publ
     published("1.2.0")
     found = [(one.version, one.status, one.latest) for one in at(root).versions("translator")]
     assert found == [("1.2.0", "unstable", False), ("1.1.0", "stable", True), ("1.0.0", "stable", False)]
-    assert at(root).latest("translator") == "1.1.0"
+    assert at(root).stable("translator") == ["1.1.0", "1.0.0"]
 
 
 def test_where_nothing_is_stable_there_is_no_latest(at: At, root: Path, published: Publish) -> None:
     published("1.0.0")
-    assert at(root).latest("translator") is None
+    assert at(root).stable("translator") == []
     with pytest.raises(Refused, match="no version of translator is stable"):
         at(root).describe("translator")
 
@@ -47,8 +38,8 @@ def test_a_broken_version_is_told_and_no_older_one_takes_its_place_as_latest(
     broken = published("1.1.0", status="stable").path
     broken.chmod(0o755)
     (broken / "version.json").unlink()
-    assert [one.version for one in at(root).versions()] == ["1.0.0"]
-    assert at(root).latest("translator") is None
+    assert [(one.version, one.latest) for one in at(root).versions()] == [("1.0.0", False)]
+    assert at(root).stable("translator") == ["1.1.0", "1.0.0"]
     assert any("1.1.0" in text for text in told)
 
 
@@ -152,4 +143,4 @@ def test_a_full_verification_of_an_object_store_sees_what_lies_there_now(at: At,
 
 def test_a_mounted_registry_is_read_where_it_lies(at: At, root: Path, published: Publish) -> None:
     published("1.0.0", status="stable")
-    assert at(root.as_uri()).latest("translator") == "1.0.0"
+    assert at(root.as_uri()).stable("translator") == ["1.0.0"]

@@ -53,3 +53,12 @@ def publishing(root: Path, sources: Path) -> Publish:
         return entry
 
     return make
+
+
+def damaged(folder: Path, name: str = "model.safetensors") -> None:
+    """One byte of a published file is another one now."""
+    path = folder / name
+    path.chmod(0o644)
+    content = bytearray(path.read_bytes())
+    content[5] ^= 1
+    path.write_bytes(content)
