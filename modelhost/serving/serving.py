@@ -49,7 +49,8 @@ class Serving:
         self.live = Live(pool, last, keep_previous)
         parts = Switching(registry, pool, self.live, history, self.events, now)
         swapper, roller = Swapper(parts), Roller(parts, declared)
-        self.start = Starter(parts, swapper, declared).start
+        starter = Starter(parts, swapper, declared)
+        self.start, self.wanted = starter.start, starter.wanted
         self.swap = swapper.swap
         self.rollback = roller.rollback
         self.variants = Variants(self.live, pool)

@@ -1,0 +1,80 @@
+"""What leaves the process about requests and switches: the record of requests, and notifications. Follows a reload."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from modelhost.config.model import RecordSection, Settings
+from modelhost.host.reloading import Flip
+from modelhost.host.request import Request
+from modelhost.host.watch import Answered
+from modelhost.routing.record import Recorder, RequestRecord, input_hash, preview
+from modelhost.serving.events import through_apprise
+from modelhost.serving.serving import Serving
+
+SERVICE = "modelhost"
+
+
+class Notes:
+    """Records each request that has an input, where the configuration wants that; tells of each switch."""
+
+    def __init__(self, serving: Serving, settings: Settings) -> None:
+        self._serving = serving
+        self._preview = 0
+        self._recorder: Recorder | None = None
+        self._unsubscribe: Callable[[], None] = lambda: None
+        self._take(settings)
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """The record of requests, None where none is kept."""
+        return self._recorder
+
+    def record(self, request: Request, answered: Answered) -> None:
+        """Hands one request over to the record. Never waits, never raises."""
+        recorder = self._recorder
+        if recorder is None or request.input is None:
+            return
+        recorder.record(
+            RequestRecord(
+                at=datetime.now(UTC),
+                id=request.id,
+                component=answered.component,
+                version=answered.version,
+                variant=answered.variant,
+                reason=request.reason,
+                input_hash=input_hash(request.input),
+                preview=preview(request.input, self._preview),
+                confidence=request.confidence,
+                latency_ms=answered.seconds * 1000,
+            )
+        )
+
+    def prepare(self, new: Settings, old: Settings) -> Flip:
+        """A change to other settings."""
+        return Flip(lambda: self._take(new, old), lambda: self._take(old, new))
+
+    def close(self) -> None:
+        """Writes what waits."""
+        self._unsubscribe()
+        if self._recorder is not None:
+            self._recorder.close()
+
+    def _take(self, new: Settings, old: Settings | None = None) -> None:
+        if old is None or new.http.record != old.http.record:
+            before, self._recorder = self._recorder, _recorder(new.http.record)
+            self._preview = new.http.record.preview if new.http.record else 0
+            if before is not None:
+                before.close()
+        if old is None or new.notify != old.notify:
+            self._unsubscribe()
+            urls = [each.get_secret_value() for each in new.notify]
+            if urls:
+                self._unsubscribe = self._serving.subscribe(through_apprise(urls, SERVICE))
+            else:
+                self._unsubscribe = lambda: None
+
+
+def _recorder(section: RecordSection | None) -> Recorder | None:
+    return None if section is None else Recorder(section.path, section.max_size, section.keep, section.queue)

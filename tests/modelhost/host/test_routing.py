@@ -1,0 +1,65 @@
+"""Candidates that rules and experiments choose: they answer when they can, and cost nobody an answer when not."""
+
+from __future__ import annotations
+
+from modelhost.host.watch import Answered, LoadFailure
+from modelhost.registry.base import Status
+from modelhost.routing.request import RequestFacts
+from tests.modelhost.host.service import Service, words
+from tests.modelhost.loading.published import damage
+from tests.modelhost.serving.workshop import eventually
+
+ALL_TO_CANDIDATE = """
+registry: {root: models}
+components: {model: {}}
+memory: {budget: 10MB}
+routing:
+  model:
+    weights: {name: AB, variants: {treatment: {version: 1.1.0, share: 100%}}}
+"""
+
+
+def test_a_candidate_is_in_memory_soon_after_the_start_and_answers_with_its_label(service: Service) -> None:
+    service.shop.publish("model", "1.0.0")
+    service.shop.publish("model", "1.1.0", stable=False)
+    host = service.open(ALL_TO_CANDIDATE)
+    eventually(lambda: words(host)["model"] == "model 1.1.0")
+    with host.request(RequestFacts(key="somebody")) as models:
+        assert (models.variant, models.version) == ("AB:treatment", "1.1.0")
+        assert models.reason == "weight AB:treatment"
+
+
+def test_while_a_candidate_loads_what_serves_answers(service: Service) -> None:
+    service.shop.publish("model", "1.0.0")
+    service.shop.publish("model", "1.1.0", stable=False)
+    gate = service.loader.gate("model 1.1.0")
+    host = service.open(ALL_TO_CANDIDATE)
+    with host.request() as models:
+        assert models["model"].model() == "model 1.0.0"
+        assert models.variant == ""
+        assert models.choice is not None and "being loaded" in models.choice.passed_over[0]
+    gate.set()
+    eventually(lambda: words(host)["model"] == "model 1.1.0")
+
+
+def test_a_damaged_candidate_is_passed_over_and_its_failure_is_told(service: Service) -> None:
+    service.shop.publish("model", "1.0.0")
+    service.shop.publish("model", "1.1.0", stable=False)
+    damage(service.shop.registry.find("model", "1.1.0"), "changed")
+    host = service.open(ALL_TO_CANDIDATE)
+    told: list[Answered | LoadFailure] = []
+    host.watch(told.append)
+    assert {words(host)["model"] for _ in range(20)} == {"model 1.0.0"}
+    eventually(lambda: any(isinstance(each, LoadFailure) and "1.1.0" in each.version for each in told))
+    eventually(lambda: not host.pool.loading())
+    assert {words(host)["model"] for _ in range(20)} == {"model 1.0.0"}
+    assert sum(isinstance(each, Answered) for each in told) == 40
+
+
+def test_a_candidate_that_was_rejected_is_no_choice_any_more(service: Service) -> None:
+    service.shop.publish("model", "1.0.0")
+    service.shop.publish("model", "1.1.0", stable=False)
+    host = service.open(ALL_TO_CANDIDATE)
+    eventually(lambda: words(host)["model"] == "model 1.1.0")
+    host.registry.mark("model", "1.1.0", Status.REJECTED, "ann", "wrong")
+    eventually(lambda: words(host)["model"] == "model 1.0.0")
