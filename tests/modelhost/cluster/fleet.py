@@ -147,7 +147,7 @@ class Fleet:
         for replica in self.replicas:
             replica.start()
         for replica in self.replicas:
-            self.until(lambda replica=replica: (replica.home / "port").exists(), f"{replica.name} runs")
+            self.until(lambda r=replica: (r.home / "port").exists(), f"{replica.name} runs")  # type: ignore[misc]
         self.promote(versions[0])
         self.until_all_serve(1)
         self.users.begin()
@@ -166,7 +166,7 @@ class Fleet:
 
     def until_all_serve(self, generation: int, replicas: Iterable[Replica] | None = None) -> None:
         for replica in self.replicas if replicas is None else replicas:
-            self.until(lambda r=replica: r.serves == generation and r.is_ready, f"{replica.name} serves {generation}")
+            self.until(lambda r=replica: r.serves == generation and r.is_ready, f"{replica.name} serves {generation}")  # type: ignore[misc]
 
     def until(self, state: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE

@@ -1,0 +1,76 @@
+"""Who lives is seen by change, on the observer's own clock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelhost.cluster.members import Beat, Members, State
+from modelhost.cluster.place import DirectoryPlace
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> DirectoryPlace:
+    return DirectoryPlace(tmp_path, "translator")
+
+
+def life(members: Members) -> dict[str, tuple[bool, bool]]:
+    return {each.beat.key: (each.living, each.confirmed) for each in members.observe()}
+
+
+def test_a_member_lives_while_it_changes_and_for_a_ttl_after(place: DirectoryPlace) -> None:
+    clock = Clock()
+    observer, member = Members(place, 10.0, clock), Members(place, 10.0, lambda: 1e6)
+    member.beat(Beat(key="anna-1", name="anna", count=1))
+    assert life(observer) == {"anna-1": (True, False)}, "who is seen once may be dead: nobody has seen it change"
+    clock.now = 5.0
+    member.beat(Beat(key="anna-1", name="anna", count=2))
+    assert life(observer) == {"anna-1": (True, True)}
+    clock.now = 14.5
+    assert life(observer) == {"anna-1": (True, True)}
+    clock.now = 15.0
+    assert life(observer) == {"anna-1": (False, True)}
+    member.beat(Beat(key="anna-1", name="anna", count=3))
+    assert life(observer) == {"anna-1": (True, True)}, "it has returned"
+
+
+def test_an_observer_that_slept_takes_nobody_for_dead_who_changed_meanwhile(place: DirectoryPlace) -> None:
+    clock = Clock()
+    observer = Members(place, 10.0, clock)
+    observer.beat(Beat(key="anna-1", name="anna", count=1))
+    observer.observe()
+    clock.now = 500.0
+    observer.beat(Beat(key="anna-1", name="anna", count=2))
+    assert life(observer) == {"anna-1": (True, True)}
+
+
+def test_a_dead_one_is_named_until_it_was_started_anew_or_is_long_gone(place: DirectoryPlace) -> None:
+    clock = Clock()
+    observer = Members(place, 10.0, clock)
+    observer.beat(Beat(key="anna-1", name="anna"))
+    observer.beat(Beat(key="bert-1", name="bert"))
+    observer.observe()
+    clock.now = 20.0
+    observer.beat(Beat(key="anna-2", name="anna", state=State.LOADING, generation=3))
+    assert life(observer) == {"anna-2": (True, False), "bert-1": (False, False)}
+    clock.now = 601.0
+    observer.observe()
+    assert "bert-1.json" not in place.names("members")
+
+
+def test_who_leaves_is_gone_at_once_and_what_cannot_be_read_is_nobody(place: DirectoryPlace) -> None:
+    observer = Members(place, 10.0, Clock())
+    observer.beat(Beat(key="anna-1", name="anna"))
+    place.put("members/torn.json", b'{"key": "to')
+    assert life(observer) == {"anna-1": (True, False)}
+    observer.leave("anna-1")
+    observer.leave("anna-1")
+    assert life(observer) == {}
