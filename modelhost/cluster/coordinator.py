@@ -15,7 +15,7 @@ from modelhost.cluster.members import Members
 from modelhost.cluster.place import Place
 from modelhost.cluster.promotion import Parts, Promotion
 from modelhost.cluster.proposals import Proposals, why_abandoned
-from modelhost.cluster.report import Report, report
+from modelhost.cluster.report import Report, report, spoken
 from modelhost.cluster.returns import Asked, Return, Returns
 from modelhost.cluster.timings import Timings
 from modelhost.errors import Conflict, InvalidRequest, Refused
@@ -38,13 +38,48 @@ class Coordinator:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.registry = registry
-        self._parts = Parts(place, DesiredLog(place), timings or Timings(), clock, now, sleep)
-        self._watched = Members(place, self._parts.timings.ttl, clock)
+        times = timings or Timings()
+        self._parts = Parts(place, DesiredLog(place), Members(place, times.ttl, clock), times, clock, now, sleep)
         self._returns = Returns(registry, self._parts)
 
-    def report(self) -> Report:
-        """Who serves what. A coordinator that has looked before knows who lives; asked once, it knows only who may."""
-        return report(self._parts.log.read(), self._watched.observe())
+    def report(self, patience: float = 0.0) -> Report:
+        """Who serves what. A coordinator that has looked before knows who lives; with `patience`, in seconds, it looks
+        on until it knows of all, which a ttl is enough for."""
+        return self._watch(lambda found: all(row.living is not None for row in found.members), patience)
+
+    def served(self, generation: int, patience: float) -> Report:
+        """The report once all living members serve a committed generation and are ready, or another is committed, or
+        after `patience` seconds: look at its `generation` and `behind`."""
+        return self._watch(lambda found: found.generation != generation or not found.behind, patience)
+
+    def _watch(self, enough: Callable[[Report], bool], patience: float) -> Report:
+        parts = self._parts
+        deadline = parts.clock() + patience
+        while True:
+            found = report(parts.log.read(), parts.members.observe())
+            if enough(found) or parts.clock() >= deadline:
+                return found
+            parts.sleep(parts.timings.poll)
+
+    def found(self, versions: Mapping[str, str], *, who: str, why: str) -> Committed:
+        """What a new cluster is to serve first: component → version, or `latest`. Without a barrier, as nothing serves.
+        Of several who ask at once one decides; where a set is committed already, that one is returned. Waits for the
+        end of a first promotion: start this process's follower before, which that may wait for."""
+        demand_reason(who, why)
+        while True:
+            desired = self._parts.log.read()
+            if desired.committed is not None:
+                return desired.committed
+            if desired.proposal is not None:
+                self._parts.sleep(self._parts.timings.poll)
+                continue
+            founded = desired.found(self._fitting(versions), who, why, self._parts.now())
+            try:
+                self._parts.log.write(founded)
+            except Conflict:
+                continue
+            assert founded.committed is not None
+            return founded.committed
 
     def promote(
         self,
@@ -55,8 +90,9 @@ class Coordinator:
         patience: float | None = None,
         at_least: int = 1,
     ) -> Committed:
-        """Lets all members serve the versions in `changes` (component → version, or `latest`) with what is committed
-        for the others; returns the committed set as soon as all living members have loaded it and may flip.
+        """Lets all members serve the versions in `changes` (component → version, or `latest`), with what is committed
+        for the others, and before the first commit with what all members serve. Returns the committed set as soon as
+        all living members have loaded it and may flip.
 
         `patience`: seconds that loading may take. `at_least`: so many members must have loaded it; 0 lays down what
         later ones are to start with. Nothing has changed after an error: InvalidRequest, Unknown, Refused and its kin,
@@ -72,7 +108,8 @@ class Coordinator:
             return desired.committed
         parts = self._parts
         span = parts.timings.patience if patience is None else patience
-        proposed = desired.propose(versions, who, why, parts.now(), span)
+        highest = max((seen.beat.serves for seen in parts.members.observe()), default=0)
+        proposed = desired.propose(versions, who, why, parts.now(), span, highest)
         parts.log.write(proposed)
         return Promotion(parts, proposed, parts.clock() + span, at_least).run()
 
@@ -96,9 +133,26 @@ class Coordinator:
         return self._returns.go(Asked(component, to_version, to_generation), who, reason)
 
     def _resolve(self, changes: Mapping[str, str], desired: Desired) -> dict[str, str]:
-        """The whole set, which fits together, and of which nothing is rejected."""
-        staying = desired.committed.versions if desired.committed else {}
-        entries = {name: self._find(name, version) for name, version in {**staying, **changes}.items()}
+        staying = desired.committed.versions if desired.committed else self._served_by_all(changes)
+        return self._fitting({**staying, **changes})
+
+    def _served_by_all(self, changes: Mapping[str, str]) -> dict[str, str]:
+        """What members that began by themselves serve beside what changes; they must agree on that."""
+        sets: list[dict[str, str]] = []
+        for seen in self._parts.members.observe():
+            others = {name: version for name, version in seen.beat.versions.items() if name not in changes}
+            if seen.living and seen.beat.versions and others not in sets:
+                sets.append(others)
+        if len(sets) > 1:
+            raise InvalidRequest(
+                f"nothing was committed yet, and the members serve {' and '.join(map(spoken, sets))}",
+                "name a version of every component",
+            )
+        return sets[0] if sets else {}
+
+    def _fitting(self, versions: Mapping[str, str]) -> dict[str, str]:
+        """The whole set, in numbers, which fits together, and of which nothing is rejected."""
+        entries = {name: self._find(name, version) for name, version in versions.items()}
         check_fit(entries.values())
         return {name: entry.version for name, entry in sorted(entries.items())}
 
@@ -127,4 +181,5 @@ class Coordinator:
                 parts.log.write(aborted)
             except Conflict:
                 continue
+            proposals.done(desired.proposal.generation)
             return aborted

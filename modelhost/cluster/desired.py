@@ -74,11 +74,14 @@ class Desired(_Frozen):
     previous: tuple[Committed, ...] = ()
     aborted: Aborted | None = None
 
-    def propose(self, versions: Mapping[str, str], who: str, why: str, at: datetime, patience: float) -> Desired:
-        """All are to load `versions`. Raises Conflict where another proposal is open."""
+    def propose(
+        self, versions: Mapping[str, str], who: str, why: str, at: datetime, patience: float, above: int = 0
+    ) -> Desired:
+        """All are to load `versions`; the generation is `above` what any serves. Raises Conflict where another is
+        proposed already."""
         if self.proposal is not None:
             raise self.is_busy()
-        number = self.numbered + 1
+        number = max(self.numbered, above) + 1
         proposal = Proposal(generation=number, versions=dict(versions), who=who, why=why, at=at, patience=patience)
         return self._next(numbered=number, proposal=proposal)
 
@@ -89,6 +92,13 @@ class Desired(_Frozen):
             f"{self.proposal.who} switches to generation {self.proposal.generation} at this moment",
             "wait until it has ended, or roll back, which overtakes it",
         )
+
+    def found(self, versions: Mapping[str, str], who: str, why: str, at: datetime) -> Desired:
+        """All are to begin with `versions`, where nothing was committed before."""
+        assert self.committed is None and self.proposal is None
+        number = self.numbered + 1
+        first = Committed(generation=number, versions=dict(versions), kind="promote", who=who, why=why, at=at)
+        return self._next(numbered=number, committed=first)
 
     def commit(self, at: datetime) -> Desired:
         """All are to serve the proposed set."""

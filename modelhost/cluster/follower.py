@@ -20,10 +20,11 @@ from pathlib import Path
 from modelhost.cluster.desired import Committed, DesiredLog, Proposal
 from modelhost.cluster.flipping import Flipper
 from modelhost.cluster.goals import Abandon, Flip, Holding, choose, has_arrived
+from modelhost.cluster.loads import Loads
 from modelhost.cluster.members import Beat, Members, State
 from modelhost.cluster.memory import Memory
 from modelhost.cluster.place import Place
-from modelhost.cluster.preparing import Leases, held, let_go, prepare
+from modelhost.cluster.preparing import Leases, held
 from modelhost.cluster.proposals import Proposals, why_abandoned
 from modelhost.cluster.report import spoken
 from modelhost.cluster.timings import Timings
@@ -47,7 +48,7 @@ class Follower:
     """A member of a cluster. Start it in the process that serves, after any fork; `serving` is switched by it alone.
 
     `name` is for people, by default host and process; `memory` is a file on the member's own disk. Requests never wait
-    for it: they lease from `serving`, whose sets carry the generation.
+    for it: they lease from `serving`, whose sets carry the generation. Close it before `serving`.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Follower:
         self.serving = serving
         self.timings = timings or Timings()
         self.name = name or f"{socket.gethostname()}-{os.getpid()}"
-        self.key = f"{re.sub(r'[^A-Za-z0-9._-]', '_', self.name)}-{os.urandom(4).hex()}"
+        self.key = f"{re.sub(r'[^A-Za-z0-9_-]', '_', self.name)}-{os.urandom(4).hex()}"
         self._log = DesiredLog(place)
         self._members = Members(place, self.timings.ttl, clock)
         self._proposals = Proposals(place, self.timings.ttl, clock)
@@ -74,16 +75,13 @@ class Follower:
         self._now = now
         self._desired = self._memory.recall()
         self._away = ""
-        self._arrived = False
+        self._arrived = False  # what serves is what is committed
         self._last = Beat(key=self.key, name=self.name)
         self._last_beat = float("-inf")
-        self._lock = threading.Lock()  # guards the four below, which loads in threads of their own write to
-        self._prepared: dict[int, Leases] = {}
-        self._loading: dict[int, object] = {}
-        self._failed: dict[int, tuple[float, str]] = {}
         self._stopping = False
         self._wake = threading.Event()
         self._looked = threading.Event()
+        self._loads = Loads(serving, self.timings.retry, clock, self._wake.set)
         self._thread = threading.Thread(target=self._run, name="modelhost-follower", daemon=True)
 
     # -- for the service -------------------------------------------------------------------------------------------
@@ -101,15 +99,13 @@ class Follower:
 
     def ready(self) -> Readiness:
         """For the health check. Not ready: nothing serves yet, or another set is committed and not here yet."""
-        serving, goal = self.serving.live.serving(), self._desired.committed
-        if serving is None and goal is None:
-            return Readiness(False, self._away or "nothing was committed yet, and nothing serves", self._away)
-        if self._arrived or (goal is None and serving is not None):
+        goal = self._desired.committed
+        if self._arrived:
             return Readiness(True, away=self._away)
-        assert goal is not None
-        failed = self._failed.get(goal.generation)
-        what = f"generation {goal.generation} ({spoken(goal.versions)})"
-        return Readiness(False, f"{what} cannot be loaded: {failed[1]}" if failed else f"{what} loads", self._away)
+        if goal is None:
+            return Readiness(False, self._away or "nothing was committed yet, and nothing serves", self._away)
+        what, why = f"generation {goal.generation} ({spoken(goal.versions)})", self._loads.why(goal.generation)
+        return Readiness(False, f"{what} cannot be loaded: {why}" if why else f"{what} is being loaded", self._away)
 
     @property
     def generation(self) -> int:
@@ -119,16 +115,27 @@ class Follower:
 
     def status(self) -> Beat:
         """What this member says of itself."""
-        return self._about()
+        readiness, serves = self.ready(), self._serves()
+        state, generation, reason = self._standing()
+        return Beat(
+            key=self.key,
+            name=self.name,
+            state=state,
+            generation=generation,
+            reason=reason or readiness.reason or readiness.away,
+            serves=serves[0] if serves else 0,
+            versions=dict(serves[1]) if serves else {},
+            ready=readiness.ready,
+            revision=self._desired.revision,
+        )
 
     def close(self, timeout: float = 10.0) -> None:
         """Ceases to follow, and leaves the barrier at once. What serves goes on serving."""
-        with self._lock:
-            self._stopping = True
+        self._stopping = True
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
-        self._abandon(frozenset(self._prepared) | frozenset(self._loading))
+        self._loads.abandon(self._loads.prepared | self._loads.loading)
         try:
             self._members.leave(self.key)
         except RegistryUnavailable as error:
@@ -138,13 +145,14 @@ class Follower:
 
     def _run(self) -> None:
         while not self._stopping:
+            self._wake.clear()
             try:
                 self._turn()
-            except Exception:  # whatever it is: a member that does not follow any more must not look alive and well
+            except Exception:  # no sign of life either: who does not follow any more must not look alive and well
                 _log.exception("%s looks again in %g s", self.name, self.timings.poll)
             self._looked.set()
-            self._wake.wait(self.timings.poll)
-            self._wake.clear()
+            if not self._stopping:
+                self._wake.wait(self.timings.poll)
 
     def _turn(self) -> None:
         reached = self._look()
@@ -183,23 +191,22 @@ class Follower:
     # -- towards the goal ------------------------------------------------------------------------------------------
 
     def _pursue(self) -> None:
+        goals = (self._desired.committed, self._desired.proposal)
+        self._loads.forget_failures(goal.generation for goal in goals if goal is not None)
         for action in choose(self._desired, self._holding(), self._clock()):
             if isinstance(action, Abandon):
-                self._abandon(action.generations)
+                self._loads.abandon(action.generations)
             elif isinstance(action, Flip):
-                with self._lock:
-                    leases = self._prepared.pop(action.goal.generation)
+                self._flip(action.goal, self._loads.take(action.goal.generation))
+            elif isinstance(action.goal, Committed) and (leases := self._at_hand(action.goal)) is not None:
                 self._flip(action.goal, leases)
-            elif isinstance(action.goal, Committed) and (leases_here := self._at_hand(action.goal)) is not None:
-                self._flip(action.goal, leases_here)
             else:
-                self._load(action.goal)
-        arrived = has_arrived(self._desired, self._serves())
-        if arrived and not self._arrived and self._desired.committed is not None:
-            self._memory.keep(self._desired)
-        self._arrived = arrived and self._serves() is not None
+                self._loads.begin(action.goal)
+        serves = self._serves()
+        self._arrived = serves is not None and has_arrived(self._desired, serves)
 
     def _at_hand(self, goal: Committed) -> Leases | None:
+        """All of it in memory: who holds the old set goes back at once, without having been unready."""
         return held(self.serving, goal.versions, goal.generation)
 
     def _flip(self, goal: Committed, leases: Leases) -> None:
@@ -207,54 +214,13 @@ class Follower:
             self._flipper.flip(goal, leases)
         except Conflict as error:
             _log.warning("%s tries again: %s", self.name, error)
-            return
-        self._memory.keep(self._desired)
-
-    def _load(self, goal: Committed | Proposal) -> None:
-        mark = object()
-        with self._lock:
-            self._loading[goal.generation] = mark
-            self._failed.pop(goal.generation, None)
-        work = threading.Thread(target=self._bring, args=(goal, mark), name="modelhost-follower-load", daemon=True)
-        work.start()
-
-    def _bring(self, goal: Committed | Proposal, mark: object) -> None:
-        leases: Leases = {}
-        failure = ""
-        try:
-            leases = prepare(self.serving, goal.versions, goal.generation)
-        except ModelHostError as error:
-            failure = str(error)
-        except BaseException as error:
-            _log.exception("generation %d", goal.generation)
-            failure = f"{type(error).__name__}: {error}"
-        with self._lock:
-            wanted = self._loading.get(goal.generation) is mark and not self._stopping
-            if wanted:
-                del self._loading[goal.generation]
-                if failure:
-                    _log.error("%s cannot load generation %d: %s", self.name, goal.generation, failure)
-                    self._failed[goal.generation] = (self._clock() + self.timings.retry, failure)
-                else:
-                    self._prepared[goal.generation] = leases
-        if not wanted:
-            let_go(leases)
-        self._wake.set()
-
-    def _abandon(self, generations: frozenset[int]) -> None:
-        with self._lock:
-            leases = [self._prepared.pop(number) for number in generations if number in self._prepared]
-            for number in generations:
-                self._loading.pop(number, None)
-        for each in leases:
-            let_go(each)
+        else:
+            self._memory.keep(self._desired)
 
     def _holding(self) -> Holding:
-        with self._lock:
-            known = {goal.generation for goal in (self._desired.committed, self._desired.proposal) if goal is not None}
-            self._failed = {number: each for number, each in self._failed.items() if number in known}
-            failed = {number: until for number, (until, _) in self._failed.items()}
-            return Holding(self._serves(), frozenset(self._prepared), frozenset(self._loading), failed)
+        # In this order: what is prepared between two of these was loading, and is not begun anew.
+        loading, prepared = self._loads.loading, self._loads.prepared
+        return Holding(self._serves(), prepared, loading - prepared, self._loads.failed)
 
     def _serves(self) -> tuple[int, Mapping[str, str]] | None:
         serving = self.serving.live.serving()
@@ -264,28 +230,12 @@ class Follower:
 
     def _beat(self) -> None:
         """When there is something new to say, and every now and then."""
-        beat = self._about()
+        beat = self.status()
         if beat.same_as(self._last) and self._clock() - self._last_beat < self.timings.beat:
             return
         beat = beat.model_copy(update={"count": self._last.count + 1})
         self._members.beat(beat)
         self._last, self._last_beat = beat, self._clock()
-
-    def _about(self) -> Beat:
-        readiness = self.ready()
-        serving = self._serves()
-        state, generation, reason = self._standing()
-        return Beat(
-            key=self.key,
-            name=self.name,
-            state=state,
-            generation=generation,
-            reason=reason or readiness.reason or readiness.away,
-            serves=serving[0] if serving else 0,
-            versions=dict(serving[1]) if serving else {},
-            ready=readiness.ready,
-            revision=self._desired.revision,
-        )
 
     def _standing(self) -> tuple[State, int, str]:
         """About the proposal, where there is one; its coordinator waits for that."""
@@ -298,16 +248,18 @@ class Follower:
         number = goal.generation
         if number in holding.prepared:
             return State.LOADED, number, ""
-        if number in holding.failed:
-            return State.UNABLE, number, self._failed[number][1]
+        if why := self._loads.why(number):
+            return State.UNABLE, number, why
         return State.LOADING, number, ""
 
     def _end_abandoned(self) -> None:
-        if not self._proposals.is_abandoned(self._desired.proposal):
+        proposal = self._desired.proposal
+        if not self._proposals.is_abandoned(proposal) or proposal is None:
             return
         reason = why_abandoned(self._desired, self.timings.ttl)
         try:
             self._log.write(self._desired.abort(self.name, reason, self._now()))
         except Conflict:
             return  # another one did it, or the coordinator did something
+        self._proposals.done(proposal.generation)
         _log.warning("%s aborted a proposal: %s", self.name, reason)

@@ -52,7 +52,7 @@ class Beat(BaseModel):
 class Sighting:
     """A member as one observer sees it. `silent`: seconds without a change, as far as the observer looked on.
 
-    `confirmed`: seen to change. One that was never seen to is given the benefit of the doubt for a ttl.
+    `confirmed`: seen to change. One that was not is given the benefit of the doubt for a ttl.
     """
 
     beat: Beat
@@ -61,25 +61,41 @@ class Sighting:
     silent: float
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A content as one observer sees it. `silent`: seconds without a change, while the observer looked on; `unchanged`:
+    with the spans in which it did not; `confirmed`: seen to change, and not out of sight since."""
+
+    silent: float
+    unchanged: float
+    confirmed: bool
+
+
 class Changes:
     """When each of a number of contents was last seen to change, on the observer's clock. Pure: the time is handed in.
 
-    What lies there at the first look may be old: it is `confirmed` only by a later change."""
+    A span of more than half a ttl between two looks tells nothing: the registry may have been away for all. Whoever
+    lived before it gets a whole ttl to show that it still does.
+    """
 
-    def __init__(self) -> None:
-        self._seen: dict[str, tuple[bytes, float, bool]] = {}
+    def __init__(self, ttl: float) -> None:
+        self._ttl = ttl
+        self._looked = float("-inf")
+        self._seen: dict[str, tuple[bytes, float, float, bool]] = {}
 
-    def look(self, contents: Mapping[str, bytes], now: float) -> dict[str, tuple[float, bool]]:
-        """Key → seconds since its last change, and whether it was ever seen to change."""
-        seen: dict[str, tuple[bytes, float, bool]] = {}
+    def look(self, contents: Mapping[str, bytes], now: float) -> dict[str, Change]:
+        """Key → what is to be said of its content now."""
+        blind = now - self._looked > self._ttl / 2
+        seen: dict[str, tuple[bytes, float, float, bool]] = {}
         for key, content in contents.items():
-            before = self._seen.get(key)
-            if before is None:
-                seen[key] = (content, now, False)
-            else:
-                seen[key] = before if before[0] == content else (content, now, True)
-        self._seen = seen
-        return {key: (now - since, confirmed) for key, (_, since, confirmed) in seen.items()}
+            before, since, first, confirmed = self._seen.get(key, (b"", now, now, False))
+            if key in self._seen and before != content:
+                since, first, confirmed = now, now, True
+            elif blind and self._looked - since < self._ttl:
+                since, confirmed = now, False
+            seen[key] = (content, since, first, confirmed)
+        self._seen, self._looked = seen, now
+        return {key: Change(now - since, now - first, sure) for key, (_, since, first, sure) in seen.items()}
 
 
 class Members:
@@ -89,7 +105,7 @@ class Members:
         self._place = place
         self._ttl = ttl
         self._clock = clock
-        self._changes = Changes()
+        self._changes = Changes(ttl)
 
     def beat(self, beat: Beat) -> None:
         """Show a sign of life of one's own."""
@@ -108,8 +124,9 @@ class Members:
                 contents[name] = content
         seen = self._changes.look(contents, self._clock())
         sightings = []
-        for name, (silent, confirmed) in seen.items():
-            if silent > self._ttl * _FORGOTTEN_AFTER:
+        for name, change in seen.items():
+            living = change.silent < self._ttl
+            if not living and change.unchanged > self._ttl * _FORGOTTEN_AFTER:
                 self._place.remove(f"{_FOLDER}/{name}")
                 continue
             try:
@@ -117,7 +134,7 @@ class Members:
             except ValidationError:
                 _log.warning("the sign of life %s/%s/%s cannot be read", self._place.url, _FOLDER, name)
                 continue
-            sightings.append(Sighting(beat, silent < self._ttl, confirmed, silent))
+            sightings.append(Sighting(beat, living, change.confirmed, change.silent))
         return sorted(_without_earlier_lives(sightings), key=lambda each: (each.beat.name, each.beat.key))
 
 

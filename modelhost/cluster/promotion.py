@@ -26,6 +26,7 @@ class Parts:
 
     place: Place
     log: DesiredLog
+    members: Members
     timings: Timings
     clock: Callable[[], float]
     now: Callable[[], datetime]
@@ -41,7 +42,6 @@ class Promotion:
         self._proposal = proposed.proposal
         self._deadline = deadline
         self._at_least = at_least
-        self._members = Members(parts.place, parts.timings.ttl, parts.clock)
         self._behind = Proposals(parts.place, parts.timings.ttl, parts.clock)
         self._last_beat = float("-inf")
 
@@ -66,10 +66,14 @@ class Promotion:
                 self._beat()
                 if (outcome := self._act(desired)) is not None:
                     return outcome
-            except RegistryUnavailable:
+            except RegistryUnavailable as error:
                 # The members say nothing either. What becomes of the proposal, they or the next one decide.
                 if parts.clock() >= self._deadline:
-                    raise
+                    number = self._proposal.generation
+                    raise RegistryUnavailable(
+                        f"what became of generation {number} is not known: {error.message}",
+                        "the report says it when the registry is back; without a commit, what served serves on",
+                    ) from error
             except _Ended:
                 raise
             except Conflict:
@@ -89,7 +93,7 @@ class Promotion:
         return None
 
     def _decide(self) -> Decision:
-        seen = self._members.observe()
+        seen = self._parts.members.observe()
         names = Counter(each.beat.name for each in seen)
         members = {
             each.beat.name if names[each.beat.name] == 1 else each.beat.key: Standing(

@@ -18,7 +18,7 @@ class Proposals:
         self._place = place
         self._ttl = ttl
         self._clock = clock
-        self._changes = Changes()
+        self._changes = Changes(ttl)
         self._count = 0
 
     def stand_behind(self, generation: int) -> None:
@@ -37,10 +37,10 @@ class Proposals:
             return False
         key = _key(proposal.generation)
         content = self._place.read(key) or b""
-        silent, confirmed = self._changes.look({key: content}, self._clock())[key]
-        if silent >= self._ttl:
+        change = self._changes.look({key: content}, self._clock())[key]
+        if change.silent >= self._ttl:
             return True
-        return False if confirmed else None
+        return False if change.confirmed else None
 
 
 def why_abandoned(desired: Desired, ttl: float) -> str:

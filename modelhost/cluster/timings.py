@@ -22,8 +22,8 @@ class Timings:
     def __post_init__(self) -> None:
         if min(self.ttl, self.beat, self.poll, self.patience, self.retry) <= 0:
             raise ConfigError("the spans of a cluster are seconds above 0")
-        if self.ttl < 2 * self.beat or self.ttl < 2 * self.poll:
+        if self.ttl < 4 * max(self.beat, self.poll):
             raise ConfigError(
                 f"a ttl of {self.ttl:g} s takes the living for dead",
-                f"at least twice the beat ({self.beat:g} s) and the poll ({self.poll:g} s)",
+                f"at least four times the beat ({self.beat:g} s) and the poll ({self.poll:g} s)",
             )

@@ -1,4 +1,4 @@
-"""A fleet of one's own for each test; no user may have been failed when it ends."""
+"""A fleet or a crew of one's own for each test; no user of a fleet may have been failed when it ends."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.modelhost.cluster.crew import Crew
 from tests.modelhost.cluster.fleet import Fleet
 
 
@@ -18,3 +19,12 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     finally:
         fleet.end()
     assert fleet.users.wrong == []
+
+
+@pytest.fixture
+def crew(tmp_path: Path) -> Iterator[Crew]:
+    crew = Crew(tmp_path)
+    try:
+        yield crew
+    finally:
+        crew.end()

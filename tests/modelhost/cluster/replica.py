@@ -28,7 +28,7 @@ from modelhost.registry.directory import DirectoryRegistry
 from modelhost.serving.history import History
 from modelhost.serving.serving import Serving
 
-TIMINGS = Timings(ttl=2.0, beat=0.2, poll=0.05, patience=30.0, retry=0.3)
+TIMINGS = Timings(ttl=3.0, beat=0.2, poll=0.05, patience=30.0, retry=0.3)
 
 
 class TextLoader:

@@ -14,7 +14,7 @@ from modelhost.cluster.place import place_at
 from modelhost.errors import Conflict, LoadFailed, ModelHostError, Unavailable
 from modelhost.registry.base import Status
 from modelhost.registry.directory import utc_now
-from tests.modelhost.cluster.fleet import Fleet
+from tests.modelhost.cluster.fleet import Fleet, Replica
 
 
 def test_all_load_before_any_serves_and_a_slow_one_keeps_the_others_waiting(fleet: Fleet) -> None:
@@ -144,7 +144,6 @@ def test_without_the_registry_all_serve_on_and_say_so_and_then_follow_again(how:
         assert replica.is_ready and replica.serves == 1
     with pytest.raises(ModelHostError):
         fleet.promote("2.0.0")
-    # A start while it is away serves what was committed last, where the weights can be had; here they cannot.
     assert [replica.is_ready for replica in fleet.replicas] == [True, True, True]
     if how == "mounted empty":
         assert list(root.iterdir()) == [], "nobody writes to what is not the registry"
@@ -152,8 +151,13 @@ def test_without_the_registry_all_serve_on_and_say_so_and_then_follow_again(how:
     if how == "forbidden":
         root.unlink()
     away.rename(root)
+
+    def has_returned(replica: Replica) -> bool:
+        assert replica.is_ready, "it flaps"
+        return bool(replica.health()["away"] == "")
+
     for replica in fleet.replicas:
-        fleet.until(lambda r=replica: r.health()["away"] == "", "reaches it again")  # type: ignore[misc]
+        fleet.until(lambda r=replica: has_returned(r), "reaches it again")  # type: ignore[misc]
     assert fleet.promote("2.0.0") == 2
     fleet.until_all_serve(2)
 

@@ -33,13 +33,28 @@ def test_a_member_lives_while_it_changes_and_for_a_ttl_after(place: DirectoryPla
     assert life(observer) == {"anna-1": (True, False)}, "who is seen once may be dead: nobody has seen it change"
     clock.now = 5.0
     member.beat(Beat(key="anna-1", name="anna", count=2))
-    assert life(observer) == {"anna-1": (True, True)}
-    clock.now = 14.5
-    assert life(observer) == {"anna-1": (True, True)}
+    for clock.now in (5.0, 10.0, 14.5):
+        assert life(observer) == {"anna-1": (True, True)}
     clock.now = 15.0
     assert life(observer) == {"anna-1": (False, True)}
     member.beat(Beat(key="anna-1", name="anna", count=3))
     assert life(observer) == {"anna-1": (True, True)}, "it has returned"
+
+
+def test_while_the_registry_was_out_of_reach_nobody_died_who_lived_before(place: DirectoryPlace) -> None:
+    clock = Clock()
+    observer = Members(place, 10.0, clock)
+    observer.beat(Beat(key="dead", name="dead"))
+    for clock.now in (0.0, 5.0, 10.0):
+        observer.beat(Beat(key="alive", name="alive", count=int(clock.now)))
+        observer.observe()
+    assert life(observer) == {"alive": (True, True), "dead": (False, False)}
+    clock.now = 100.0
+    assert life(observer) == {"alive": (True, False), "dead": (False, False)}
+    for clock.now in (105.0, 109.0):
+        assert life(observer)["alive"] == (True, False)
+    clock.now = 110.0
+    assert life(observer)["alive"] == (False, False), "it had its ttl"
 
 
 def test_an_observer_that_slept_takes_nobody_for_dead_who_changed_meanwhile(place: DirectoryPlace) -> None:
@@ -57,13 +72,16 @@ def test_a_dead_one_is_named_until_it_was_started_anew_or_is_long_gone(place: Di
     observer = Members(place, 10.0, clock)
     observer.beat(Beat(key="anna-1", name="anna"))
     observer.beat(Beat(key="bert-1", name="bert"))
-    observer.observe()
-    clock.now = 20.0
+    for clock.now in (0.0, 5.0, 10.0):
+        observer.observe()
     observer.beat(Beat(key="anna-2", name="anna", state=State.LOADING, generation=3))
     assert life(observer) == {"anna-2": (True, False), "bert-1": (False, False)}
+    clock.now = 600.0
+    observer.observe()
+    assert "bert-1.json" in place.names("members")
     clock.now = 601.0
     observer.observe()
-    assert "bert-1.json" not in place.names("members")
+    assert place.names("members") == ["anna-2.json"]
 
 
 def test_who_leaves_is_gone_at_once_and_what_cannot_be_read_is_nobody(place: DirectoryPlace) -> None:

@@ -1,0 +1,109 @@
+"""The loads of a member: each in a thread of its own, so that neither signs of life nor a rollback wait for one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+
+from modelhost.cluster.desired import Committed, Proposal
+from modelhost.cluster.preparing import Leases, let_go, prepare
+from modelhost.errors import ModelHostError
+from modelhost.serving.serving import Serving
+
+_log = logging.getLogger(__name__)
+
+
+class Loads:
+    """Which generations are in memory beside the live set, are on their way there, or failed. Safe between threads.
+
+    `ended` is called when a load has ended, in its thread; `clock` and `retry` in seconds.
+    """
+
+    def __init__(self, serving: Serving, retry: float, clock: Callable[[], float], ended: Callable[[], None]) -> None:
+        self._serving = serving
+        self._retry = retry
+        self._clock = clock
+        self._ended = ended
+        self._lock = threading.Lock()
+        self._prepared: dict[int, Leases] = {}
+        self._loading: dict[int, object] = {}
+        self._failed: dict[int, tuple[float, str]] = {}
+
+    @property
+    def prepared(self) -> frozenset[int]:
+        """Generations in memory, which serve nobody."""
+        with self._lock:
+            return frozenset(self._prepared)
+
+    @property
+    def loading(self) -> frozenset[int]:
+        """Generations on their way."""
+        with self._lock:
+            return frozenset(self._loading)
+
+    @property
+    def failed(self) -> dict[int, float]:
+        """Generation → until when it is not to be tried again, on the clock."""
+        with self._lock:
+            return {generation: until for generation, (until, _) in self._failed.items()}
+
+    def why(self, generation: int) -> str:
+        """Why a load failed, or nothing."""
+        with self._lock:
+            return self._failed.get(generation, (0.0, ""))[1]
+
+    def begin(self, goal: Committed | Proposal) -> None:
+        """Load a set that is neither here nor on its way."""
+        mark = object()
+        with self._lock:
+            self._loading[goal.generation] = mark
+            self._failed.pop(goal.generation, None)
+        name = f"modelhost-generation-{goal.generation}"
+        threading.Thread(target=self._bring, args=(goal, mark), name=name, daemon=True).start()
+
+    def take(self, generation: int) -> Leases:
+        """A prepared set, which belongs to the caller from here on."""
+        with self._lock:
+            return self._prepared.pop(generation)
+
+    def abandon(self, generations: Iterable[int]) -> None:
+        """Let go of what was loaded, and of what still loads when it comes."""
+        with self._lock:
+            leases = [self._prepared.pop(number) for number in generations if number in self._prepared]
+            for number in generations:
+                self._loading.pop(number, None)
+        for each in leases:
+            let_go(each)
+
+    def forget_failures(self, but: Iterable[int]) -> None:
+        """Of generations that nobody asks for any more."""
+        with self._lock:
+            self._failed = {number: self._failed[number] for number in but if number in self._failed}
+
+    def _bring(self, goal: Committed | Proposal, mark: object) -> None:
+        leases: Leases = {}
+        failure = ""
+        try:
+            leases = prepare(self._serving, goal.versions, goal.generation)
+        except ModelHostError as error:
+            failure = str(error)
+        except BaseException as error:
+            _log.exception("generation %d", goal.generation)
+            failure = f"{type(error).__name__}: {error}"
+        if not self._landed(goal.generation, mark, leases, failure):
+            let_go(leases)
+        self._ended()
+
+    def _landed(self, generation: int, mark: object, leases: Leases, failure: str) -> bool:
+        """False where it was abandoned meanwhile."""
+        with self._lock:
+            if self._loading.get(generation) is not mark:
+                return False
+            del self._loading[generation]
+            if failure:
+                _log.error("generation %d cannot be loaded: %s", generation, failure)
+                self._failed[generation] = (self._clock() + self._retry, failure)
+            else:
+                self._prepared[generation] = leases
+            return True
