@@ -6,11 +6,13 @@ coordinator aborts it; a coordinator that was only asleep finds that somebody wa
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 
 from modelhost.cluster.desired import Committed, Desired, DesiredLog
+from modelhost.cluster.fit import fitting
 from modelhost.cluster.members import Members
 from modelhost.cluster.place import Place
 from modelhost.cluster.promotion import Parts, Promotion
@@ -18,14 +20,20 @@ from modelhost.cluster.proposals import Proposals, why_abandoned
 from modelhost.cluster.report import Report, report, spoken
 from modelhost.cluster.returns import Asked, Return, Returns
 from modelhost.cluster.timings import Timings
-from modelhost.errors import Conflict, InvalidRequest, Refused
-from modelhost.registry.base import Entry, Registry, Status
+from modelhost.errors import Conflict, InvalidRequest, ModelHostError
+from modelhost.registry.base import Registry, Status
 from modelhost.registry.directory import utc_now
-from modelhost.serving.switching import check_fit, demand_reason
+from modelhost.serving.fallback import FALLBACK_VERSION
+from modelhost.serving.switching import demand_reason
+
+_log = logging.getLogger(__name__)
 
 
 class Coordinator:
-    """Changes what a cluster is to serve, and looks at it. Needs no member in its process; threads may share one."""
+    """Changes what a cluster is to serve, and looks at it. Needs no member in its process; threads may share one.
+
+    `fallbacks`: components for which every member declares one.
+    """
 
     def __init__(
         self,
@@ -33,6 +41,7 @@ class Coordinator:
         registry: Registry,
         timings: Timings | None = None,
         *,
+        fallbacks: Collection[str] = (),
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
         sleep: Callable[[float], None] = time.sleep,
@@ -40,7 +49,7 @@ class Coordinator:
         self.registry = registry
         times = timings or Timings()
         self._parts = Parts(place, DesiredLog(place), Members(place, times.ttl, clock), times, clock, now, sleep)
-        self._returns = Returns(registry, self._parts)
+        self._returns = Returns(registry, self._parts, fallbacks)
 
     def report(self, patience: float = 0.0) -> Report:
         """Who serves what. A coordinator that has looked before knows who lives; with `patience`, in seconds, it looks
@@ -91,8 +100,8 @@ class Coordinator:
         at_least: int = 1,
     ) -> Committed:
         """Lets all members serve the versions in `changes` (component → version, or `latest`), with what is committed
-        for the others, and before the first commit with what all members serve. Returns the committed set as soon as
-        all living members have loaded it and may flip.
+        for the others, and before the first commit with what all members serve. Returns the committed set, marked
+        stable, as soon as all living members have loaded it and may flip.
 
         `patience`: seconds that loading may take. `at_least`: so many members must have loaded it; 0 lays down what
         later ones are to start with. Nothing has changed after an error: InvalidRequest, Unknown, Refused and its kin,
@@ -100,8 +109,8 @@ class Coordinator:
         RegistryUnavailable. A set that is committed already is returned as it is.
         """
         demand_reason(who, why)
-        if not changes:
-            raise InvalidRequest("a promotion names at least one component and its version")
+        if not changes or FALLBACK_VERSION in changes.values():
+            raise InvalidRequest("a promotion names at least one component, and a version of it in the registry")
         desired = self._without_abandoned(who)
         versions = self._resolve(changes, desired)
         if desired.committed is not None and desired.committed.versions == versions:
@@ -111,7 +120,9 @@ class Coordinator:
         highest = max((seen.beat.serves for seen in parts.members.observe()), default=0)
         proposed = desired.propose(versions, who, why, parts.now(), span, highest)
         parts.log.write(proposed)
-        return Promotion(parts, proposed, parts.clock() + span, at_least).run()
+        committed = Promotion(parts, proposed, parts.clock() + span, at_least).run()
+        self._mark_stable(committed)
+        return committed
 
     def rollback(
         self,
@@ -120,17 +131,19 @@ class Coordinator:
         *,
         who: str,
         reason: str,
+        together: bool = False,
         to_generation: int | None = None,
     ) -> Return:
         """Takes a component, or the whole set, back to what was committed before and is stable, or to what is named.
 
         Without a barrier: members that hold the old set flip as soon as they look, the others are not ready until they
-        serve it. Overtakes a promotion. The versions left are rejected; repeated, it goes further back. Raises
-        InvalidRequest, Unknown, Refused, MateMismatch, NothingStable, Conflict, RegistryUnavailable; then nothing has
-        changed.
+        serve it. Overtakes a promotion. The versions left are rejected: for a component that one alone, also where its
+        mates move `together` with it. Repeated, it goes further back; when nothing is left, to declared fallbacks.
+        Nothing has changed after an error: InvalidRequest, Unknown, Refused, MateMismatch, NothingStable, Conflict,
+        RegistryUnavailable.
         """
         demand_reason(who, reason)
-        return self._returns.go(Asked(component, to_version, to_generation), who, reason)
+        return self._returns.go(Asked(component, to_version, to_generation, together), who, reason)
 
     def _resolve(self, changes: Mapping[str, str], desired: Desired) -> dict[str, str]:
         staying = desired.committed.versions if desired.committed else self._served_by_all(changes)
@@ -151,16 +164,18 @@ class Coordinator:
         return sets[0] if sets else {}
 
     def _fitting(self, versions: Mapping[str, str]) -> dict[str, str]:
-        """The whole set, in numbers, which fits together, and of which nothing is rejected."""
-        entries = {name: self._find(name, version) for name, version in versions.items()}
-        check_fit(entries.values())
-        return {name: entry.version for name, entry in sorted(entries.items())}
+        """The whole set, in numbers."""
+        entries = fitting(self.registry, versions)
+        return {name: entries[name].version if name in entries else each for name, each in sorted(versions.items())}
 
-    def _find(self, component: str, version: str) -> Entry:
-        entry = self.registry.find(component, version)
-        if entry.status is Status.REJECTED:
-            raise Refused(f"{component} {entry.version} is rejected", "mark it stable first, or name another")
-        return entry
+    def _mark_stable(self, committed: Committed) -> None:
+        """What was promoted may be gone back to. A registry that cannot be written is logged: the set is committed."""
+        for name, version in committed.versions.items():
+            try:
+                if version != FALLBACK_VERSION and self.registry.find(name, version).status is Status.UNSTABLE:
+                    self.registry.mark(name, version, Status.STABLE, committed.who, committed.why)
+            except ModelHostError:
+                _log.exception("%s %s is committed, and could not be marked stable", name, version)
 
     def _without_abandoned(self, who: str) -> Desired:
         """The state, after a proposal that nobody stands behind was aborted. Raises Conflict where somebody does."""

@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from modelhost.cluster.desired import Committed
-from modelhost.cluster.preparing import Leases
+from modelhost.cluster.preparing import Prepared
+from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.history import Kind, Outcome, Record
 from modelhost.serving.serving import Serving
 from modelhost.serving.switching import Attempt, Ready, Switching
@@ -21,26 +22,28 @@ class Flipper:
         self._serving = serving
         self._parts = Switching(serving.registry, serving.pool, serving.live, serving.history, serving.events, now)
 
-    def flip(self, goal: Committed, leases: Leases) -> Record:
-        """Makes the leases the live set; they are its own from here on. Raises Conflict where somebody flipped at the
+    def flip(self, goal: Committed, prepared: Prepared) -> Record:
+        """Makes the prepared the live set; they are its own from here on. Raises Conflict where somebody flipped at the
         same moment, and then they are given back."""
         parts, live = self._parts, self._serving.live
         started, before = time.perf_counter(), live.serving()
-        ready = Ready(goal.generation, live.generation, dict(leases))
+        ready = Ready(goal.generation, live.generation, dict(prepared))
         flip = parts.flip(ready, rejected=list(goal.rejected.items()))
         seconds = ready.seconds(started, flip, time.perf_counter())
         attempt = Attempt(_kind(goal, before is None), goal.who, goal.why, dict(before.versions) if before else {})
         rejected = {name: version for name, version in goal.rejected.items() if attempt.before.get(name) == version}
+        stand_ins = tuple(name for name, each in goal.versions.items() if each == FALLBACK_VERSION)
         record = replace(
             attempt.record(parts.now(), Outcome.SWITCHED, goal.generation, goal.versions),
             rejected=rejected,
+            fallbacks=stand_ins,
             seconds=seconds,
         )
         if problem := parts.write(record):
             record = replace(record, notes=(problem,))
         for name, version in goal.rejected.items():
             self._serving.pool.discard(name, version)
-        parts.tell(record)
+        parts.tell(record, alert=bool(stand_ins))
         return record
 
 

@@ -12,7 +12,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,11 +24,12 @@ from modelhost.cluster.loads import Loads
 from modelhost.cluster.members import Beat, Members, State
 from modelhost.cluster.memory import Memory
 from modelhost.cluster.place import Place
-from modelhost.cluster.preparing import Leases, held
+from modelhost.cluster.preparing import Prepared, Preparing
 from modelhost.cluster.proposals import Proposals, why_abandoned
 from modelhost.cluster.report import spoken
 from modelhost.cluster.timings import Timings
 from modelhost.errors import Conflict, IntegrityError, ModelHostError, RegistryUnavailable
+from modelhost.loading.base import Loaded
 from modelhost.registry.directory import utc_now
 from modelhost.serving.serving import Serving
 
@@ -47,8 +48,9 @@ class Readiness:
 class Follower:
     """A member of a cluster. Start it in the process that serves, after any fork; `serving` is switched by it alone.
 
-    `name` is for people, by default host and process; `memory` is a file on the member's own disk. Requests never wait
-    for it: they lease from `serving`, whose sets carry the generation. Close it before `serving`.
+    `name` is for people, by default host and process; `memory` is a file on the member's own disk, `fallbacks`
+    are those of `serving`. Requests never wait for it: they lease from `serving`, whose sets carry the generation.
+    Close it before `serving`.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Follower:
         *,
         name: str = "",
         memory: Path | None = None,
+        fallbacks: Iterable[Loaded] = (),
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -81,7 +84,8 @@ class Follower:
         self._stopping = False
         self._wake = threading.Event()
         self._looked = threading.Event()
-        self._loads = Loads(serving, self.timings.retry, clock, self._wake.set)
+        self._preparing = Preparing(serving, fallbacks)
+        self._loads = Loads(self._preparing, self.timings.retry, clock, self._wake.set)
         self._thread = threading.Thread(target=self._run, name="modelhost-follower", daemon=True)
 
     # -- for the service -------------------------------------------------------------------------------------------
@@ -198,20 +202,20 @@ class Follower:
                 self._loads.abandon(action.generations)
             elif isinstance(action, Flip):
                 self._flip(action.goal, self._loads.take(action.goal.generation))
-            elif isinstance(action.goal, Committed) and (leases := self._at_hand(action.goal)) is not None:
-                self._flip(action.goal, leases)
+            elif isinstance(action.goal, Committed) and (here := self._at_hand(action.goal)) is not None:
+                self._flip(action.goal, here)
             else:
                 self._loads.begin(action.goal)
         serves = self._serves()
         self._arrived = serves is not None and has_arrived(self._desired, serves)
 
-    def _at_hand(self, goal: Committed) -> Leases | None:
+    def _at_hand(self, goal: Committed) -> Prepared | None:
         """All of it in memory: who holds the old set goes back at once, without having been unready."""
-        return held(self.serving, goal.versions, goal.generation)
+        return self._preparing.held(goal.versions, goal.generation)
 
-    def _flip(self, goal: Committed, leases: Leases) -> None:
+    def _flip(self, goal: Committed, prepared: Prepared) -> None:
         try:
-            self._flipper.flip(goal, leases)
+            self._flipper.flip(goal, prepared)
         except Conflict as error:
             _log.warning("%s tries again: %s", self.name, error)
         else:

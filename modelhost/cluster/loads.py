@@ -7,9 +7,8 @@ import threading
 from collections.abc import Callable, Iterable
 
 from modelhost.cluster.desired import Committed, Proposal
-from modelhost.cluster.preparing import Leases, let_go, prepare
+from modelhost.cluster.preparing import Prepared, Preparing, let_go
 from modelhost.errors import ModelHostError
-from modelhost.serving.serving import Serving
 
 _log = logging.getLogger(__name__)
 
@@ -20,13 +19,15 @@ class Loads:
     `ended` is called when a load has ended, in its thread; `clock` and `retry` in seconds.
     """
 
-    def __init__(self, serving: Serving, retry: float, clock: Callable[[], float], ended: Callable[[], None]) -> None:
-        self._serving = serving
+    def __init__(
+        self, preparing: Preparing, retry: float, clock: Callable[[], float], ended: Callable[[], None]
+    ) -> None:
+        self._preparing = preparing
         self._retry = retry
         self._clock = clock
         self._ended = ended
         self._lock = threading.Lock()
-        self._prepared: dict[int, Leases] = {}
+        self._prepared: dict[int, Prepared] = {}
         self._loading: dict[int, object] = {}
         self._failed: dict[int, tuple[float, str]] = {}
 
@@ -62,7 +63,7 @@ class Loads:
         name = f"modelhost-generation-{goal.generation}"
         threading.Thread(target=self._bring, args=(goal, mark), name=name, daemon=True).start()
 
-    def take(self, generation: int) -> Leases:
+    def take(self, generation: int) -> Prepared:
         """A prepared set, which belongs to the caller from here on."""
         with self._lock:
             return self._prepared.pop(generation)
@@ -70,10 +71,10 @@ class Loads:
     def abandon(self, generations: Iterable[int]) -> None:
         """Let go of what was loaded, and of what still loads when it comes."""
         with self._lock:
-            leases = [self._prepared.pop(number) for number in generations if number in self._prepared]
+            stale = [self._prepared.pop(number) for number in generations if number in self._prepared]
             for number in generations:
                 self._loading.pop(number, None)
-        for each in leases:
+        for each in stale:
             let_go(each)
 
     def forget_failures(self, but: Iterable[int]) -> None:
@@ -82,20 +83,20 @@ class Loads:
             self._failed = {number: self._failed[number] for number in but if number in self._failed}
 
     def _bring(self, goal: Committed | Proposal, mark: object) -> None:
-        leases: Leases = {}
+        prepared: Prepared = {}
         failure = ""
         try:
-            leases = prepare(self._serving, goal.versions, goal.generation)
+            prepared = self._preparing.prepare(goal.versions, goal.generation)
         except ModelHostError as error:
             failure = str(error)
         except BaseException as error:
             _log.exception("generation %d", goal.generation)
             failure = f"{type(error).__name__}: {error}"
-        if not self._landed(goal.generation, mark, leases, failure):
-            let_go(leases)
+        if not self._landed(goal.generation, mark, prepared, failure):
+            let_go(prepared)
         self._ended()
 
-    def _landed(self, generation: int, mark: object, leases: Leases, failure: str) -> bool:
+    def _landed(self, generation: int, mark: object, prepared: Prepared, failure: str) -> bool:
         """False where it was abandoned meanwhile."""
         with self._lock:
             if self._loading.get(generation) is not mark:
@@ -105,5 +106,5 @@ class Loads:
                 _log.error("generation %d cannot be loaded: %s", generation, failure)
                 self._failed[generation] = (self._clock() + self._retry, failure)
             else:
-                self._prepared[generation] = leases
+                self._prepared[generation] = prepared
             return True

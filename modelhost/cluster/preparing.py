@@ -2,58 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 
+from modelhost.cluster.fit import fitting
 from modelhost.errors import Refused
+from modelhost.loading.base import Loaded
 from modelhost.loading.lease import Lease
-from modelhost.registry.base import Entry, Status
+from modelhost.serving.fallback import FALLBACK_VERSION
+from modelhost.serving.live import Member
 from modelhost.serving.serving import Serving
-from modelhost.serving.switching import check_fit
 
-Leases = dict[str, Lease]
-"""Component → its lease; whoever has it flips or lets go."""
-
-
-def held(serving: Serving, versions: Mapping[str, str], generation: int) -> Leases | None:
-    """The set, where all of it is in memory already; asks no registry."""
-    leases: Leases = {}
-    for component, version in versions.items():
-        lease = serving.pool.try_lease(component, version, _holder(generation))
-        if lease is None:
-            let_go(leases)
-            return None
-        leases[component] = lease
-    return leases
+Prepared = dict[str, Member]
+"""Component → its lease, or its fallback; whoever has it flips or lets go."""
 
 
-def prepare(serving: Serving, versions: Mapping[str, str], generation: int) -> Leases:
-    """Checks that the set fits together and loads it, for as long as that takes. Raises what a load raises, and then
-    what was loaded for it leaves again."""
-    entries = {component: _find(serving, component, version) for component, version in versions.items()}
-    check_fit(entries.values())
-    requested: dict[str, Future[Lease]] = {}
-    try:
-        for component, entry in entries.items():
-            requested[component] = serving.pool.request(component, entry.version, _holder(generation))
-        return {component: future.result() for component, future in requested.items()}
-    except BaseException:
-        for future in requested.values():
-            future.add_done_callback(_leave)
-        raise
+class Preparing:
+    """Brings sets into the memory of one service. `fallbacks`: what it declares, made by `fallback`."""
+
+    def __init__(self, serving: Serving, fallbacks: Iterable[Loaded] = ()) -> None:
+        self._serving = serving
+        self._fallbacks = {each.component: each for each in fallbacks}
+
+    def held(self, versions: Mapping[str, str], generation: int) -> Prepared | None:
+        """The set, where all of it is in memory already; asks no registry."""
+        prepared: Prepared = {}
+        for name, version in versions.items():
+            member: Member | None
+            if version == FALLBACK_VERSION:
+                member = self._fallbacks.get(name)
+            else:
+                member = self._serving.pool.try_lease(name, version, _holder(generation))
+            if member is None:
+                let_go(prepared)
+                return None
+            prepared[name] = member
+        return prepared
+
+    def prepare(self, versions: Mapping[str, str], generation: int) -> Prepared:
+        """Checks that the set fits together and loads it, for as long as that takes. Raises what a load raises, and
+        then what was loaded for it leaves again."""
+        prepared: Prepared = {name: self._fallback(name) for name, each in versions.items() if each == FALLBACK_VERSION}
+        requested: dict[str, Future[Lease]] = {}
+        try:
+            for name, entry in fitting(self._serving.registry, versions).items():
+                requested[name] = self._serving.pool.request(name, entry.version, _holder(generation))
+            for name, future in requested.items():
+                prepared[name] = future.result()
+        except BaseException:
+            for future in requested.values():
+                future.add_done_callback(_leave)
+            raise
+        return prepared
+
+    def _fallback(self, component: str) -> Loaded:
+        if component not in self._fallbacks:
+            raise Refused(f"this member declares no fallback for {component}", "its configuration differs from others'")
+        return self._fallbacks[component]
 
 
-def let_go(leases: Leases) -> None:
+def let_go(prepared: Prepared) -> None:
     """Gives the set back; what was loaded for it alone leaves memory."""
-    for lease in leases.values():
-        lease.release(leave=lease.fresh)
-
-
-def _find(serving: Serving, component: str, version: str) -> Entry:
-    entry = serving.registry.find(component, version)
-    if entry.status is Status.REJECTED:
-        raise Refused(f"{component} {version} is rejected", "mark it stable first, or name another")
-    return entry
+    for member in prepared.values():
+        if isinstance(member, Lease):
+            member.release(leave=member.fresh)
 
 
 def _holder(generation: int) -> str:

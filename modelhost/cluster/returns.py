@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 
 from modelhost.cluster.desired import Committed, Desired
+from modelhost.cluster.fit import fitting
 from modelhost.cluster.promotion import Parts
 from modelhost.errors import Conflict, InvalidRequest, MateMismatch, ModelHostError, NothingStable, Refused, Unknown
 from modelhost.registry.base import Registry, Status
+from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.history import Kind, Outcome, Record
-from modelhost.serving.switching import check_fit
-from modelhost.serving.targets import earlier_sets, earlier_versions, left_for_good
+from modelhost.serving.targets import Usable, earlier_sets, earlier_versions, left_for_good
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What to go back from and to. `component` None: the whole set."""
+    """What to go back from and to. `component` None: the whole set. `together`: mates may go back with it."""
 
     component: str | None
     to_version: str | None
     to_generation: int | None
+    together: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,101 +40,101 @@ class Return:
 class Returns:
     """Goes back. The members are told first, the registry's status log afterwards; its failure undoes nothing."""
 
-    def __init__(self, registry: Registry, parts: Parts) -> None:
+    def __init__(self, registry: Registry, parts: Parts, fallbacks: Collection[str]) -> None:
         self._registry = registry
         self._parts = parts
+        self._fallbacks = frozenset(fallbacks)
 
     def go(self, asked: Asked, who: str, reason: str) -> Return:
         """See Coordinator.rollback."""
-        log, begun = self._parts.log, None
+        begun: Committed | None = None
         while True:
-            desired = log.read()
-            if desired.committed is None:
+            desired = self._parts.log.read()
+            current = desired.committed
+            if current is None:
                 raise Conflict("nothing was ever committed here", "promote a set first")
-            if begun is not None and begun != desired.committed:
+            if begun is not None and begun != current:
                 raise Conflict(
-                    f"{desired.committed.who} switched to generation {desired.committed.generation} meanwhile",
+                    f"{current.who} switched to generation {current.generation} meanwhile",
                     "look at what serves before asking again",
                 )
-            begun = desired.committed
-            target = self._target(asked, desired, begun)
-            left = {
-                name: version
-                for name, version in begun.versions.items()
-                if target[name] != version and asked.component in (None, name)
-            }
+            begun = current
+            _demand_sense(asked, current)
+            target, notes = self._target(asked, desired, current)
+            left = _left(asked, current, target)
             returned = desired.go_back(target, left, who, reason, self._parts.now())
             try:
-                log.write(returned)
+                self._parts.log.write(returned)
             except Conflict:
                 continue  # a proposal came or went
             assert returned.committed is not None
             problems = [self._reject(name, version, who, reason) for name, version in left.items()]
-            return Return(returned.committed, tuple(problem for problem in problems if problem))
+            return Return(returned.committed, (*notes, *(problem for problem in problems if problem)))
 
-    def _target(self, asked: Asked, desired: Desired, current: Committed) -> dict[str, str]:
-        _demand_sense(asked, current)
-        records = [_record(each) for each in (*desired.previous, current)]
-        if asked.to_generation is not None:
-            return self._of_generation(asked.to_generation, desired, current)
-        if asked.component is not None and asked.to_version is not None:
-            return self._named(asked.component, asked.to_version, current)
+    # -- where to --------------------------------------------------------------------------------------------------
+
+    def _target(self, asked: Asked, desired: Desired, current: Committed) -> tuple[dict[str, str], list[str]]:
+        """The set to go back to, and what was passed over on the way."""
+        is_named = asked.to_version is not None or asked.to_generation is not None
         passed_over: list[str] = []
-        misfit: MateMismatch | None = None
-        for target in self._earlier(asked.component, records, current):
+        for target in self._targets(asked, desired, current):
             try:
-                self._check(target)
+                fitting(self._registry, target)
             except MateMismatch as error:
-                misfit = misfit or error
+                if asked.component is not None and not asked.together:
+                    raise MateMismatch(error.message, "`together` lets its mates go back with it") from error
+                if is_named and asked.component is None:
+                    raise
+                passed_over.append(error.message)
+            except (Refused, Unknown) as error:
+                if is_named:
+                    raise
                 passed_over.append(error.message)
             else:
-                return target
-        if misfit is not None and asked.component is not None:
-            raise MateMismatch(misfit.message, "roll the whole set back, or name versions with a promotion")
-        raise NothingStable(
-            f"no set that was committed before is left and stable for {asked.component or 'the whole set'}",
-            "; ".join(passed_over) or "publish a version, mark it stable, and promote it",
-        )
+                return target, passed_over
+        if is_named:
+            raise NothingStable(
+                f"no set that was committed fits {asked.component} {asked.to_version}", "; ".join(passed_over)
+            )
+        return self._stand_ins(asked, current, passed_over), [*passed_over, "a fallback serves"]
 
-    def _earlier(self, component: str | None, records: list[Record], current: Committed) -> Iterator[dict[str, str]]:
+    def _targets(self, asked: Asked, desired: Desired, current: Committed) -> Iterator[dict[str, str]]:
+        """Whole sets to try, the best first."""
+        serves, component = current.versions, asked.component
+        if asked.to_generation is not None:
+            yield _of_generation(asked.to_generation, desired, current)
+            return
+        records = [_record(each) for each in (*desired.previous, current)]
         left = left_for_good(records)
 
         def usable(name: str, version: str) -> bool:
             return self._is_usable(name, version, left.get((name, version)))
 
         if component is None:
-            yield from earlier_sets(records, current.versions, usable)
+            yield from earlier_sets(records, serves, usable)
             return
-        for version in earlier_versions(records, component, current.versions[component], usable):
-            yield {**current.versions, component: version}
+        named = None
+        if asked.to_version is not None:
+            named = self._registry.find(component, asked.to_version).version
+            if named == serves[component]:
+                raise Conflict(f"{component} {named} is wanted already", "name another, or none")
+        for version in [named] if named else earlier_versions(records, component, serves[component], usable):
+            yield {**serves, component: version}
+            if asked.together:
+                allowed = {(component, version)} if named else set()
+                sets = earlier_sets(records, serves, _either(allowed, usable), component)
+                yield from (each for each in sets if each[component] == version)
 
-    def _named(self, component: str, version: str, current: Committed) -> dict[str, str]:
-        named = self._registry.find(component, version).version
-        if named == current.versions[component]:
-            raise Conflict(f"{component} {named} is wanted already", "name another, or none")
-        target = {**current.versions, component: named}
-        self._check(target)
-        return target
-
-    def _of_generation(self, generation: int, desired: Desired, current: Committed) -> dict[str, str]:
-        known = {each.generation: each for each in (*desired.previous, current)}
-        if generation not in known:
-            raise Unknown(
-                f"no set of generation {generation} was committed",
-                f"these were: {', '.join(map(str, sorted(known)))}",
+    def _stand_ins(self, asked: Asked, current: Committed, passed_over: list[str]) -> dict[str, str]:
+        names = [asked.component] if asked.component is not None else list(current.versions)
+        chosen = [name for name in names if name in self._fallbacks and current.versions[name] != FALLBACK_VERSION]
+        if not chosen:
+            raise NothingStable(
+                f"no set that was committed before is left and stable for {asked.component or 'the whole set'}, and no "
+                "other fallback is declared",
+                "; ".join(passed_over) or "publish a version, mark it stable, and promote it",
             )
-        target = {name: known[generation].versions.get(name, version) for name, version in current.versions.items()}
-        if target == current.versions:
-            raise Conflict(f"the set of generation {generation} is wanted already", "name another, or none")
-        self._check(target)
-        return target
-
-    def _check(self, target: dict[str, str]) -> None:
-        entries = [self._registry.find(name, version) for name, version in target.items()]
-        for entry in entries:
-            if entry.status is Status.REJECTED:
-                raise Refused(f"{entry.component} {entry.version} is rejected", "mark it stable first, or name another")
-        check_fit(entries)
+        return {**current.versions, **dict.fromkeys(chosen, FALLBACK_VERSION)}
 
     def _is_usable(self, component: str, version: str, left: datetime | None) -> bool:
         """Stable, and not left for good at the time `left`, unless somebody has marked it stable since."""
@@ -153,6 +155,31 @@ class Returns:
             _log.exception("%s %s could not be marked as rejected", component, version)
             return f"{component} {version} could not be marked as rejected: {error.message}"
         return ""
+
+
+def _either(allowed: Set[tuple[str, str]], usable: Usable) -> Usable:
+    return lambda name, version: (name, version) in allowed or usable(name, version)
+
+
+def _left(asked: Asked, current: Committed, target: Mapping[str, str]) -> dict[str, str]:
+    """What is left for good: component → version."""
+    return {
+        name: version
+        for name, version in current.versions.items()
+        if target[name] != version and version != FALLBACK_VERSION and asked.component in (None, name)
+    }
+
+
+def _of_generation(generation: int, desired: Desired, current: Committed) -> dict[str, str]:
+    known = {each.generation: each for each in (*desired.previous, current)}
+    if generation not in known:
+        raise Unknown(
+            f"no set of generation {generation} was committed", f"these were: {', '.join(map(str, sorted(known)))}"
+        )
+    target = {name: known[generation].versions.get(name, version) for name, version in current.versions.items()}
+    if target == current.versions:
+        raise Conflict(f"the set of generation {generation} is wanted already", "name another, or none")
+    return target
 
 
 def _demand_sense(asked: Asked, current: Committed) -> None:
@@ -176,4 +203,5 @@ def _record(committed: Committed) -> Record:
         {},
         committed.versions,
         committed.rejected,
+        tuple(name for name, version in committed.versions.items() if version == FALLBACK_VERSION),
     )

@@ -61,7 +61,14 @@ class Crew:
         if first is not None:
             serving.start(first)
         memory = home / "remembered.json"
-        follower = Follower(serving, more.pop("place", self.place), TIMINGS, name=name, memory=memory)
+        follower = Follower(
+            serving,
+            more.pop("place", self.place),
+            TIMINGS,
+            name=name,
+            memory=memory,
+            fallbacks=more.pop("fallbacks", ()),
+        )
         hand = Hand(serving, follower, loader)
         self.hands.append(hand)
         follower.start()

@@ -23,7 +23,8 @@ from modelhost.errors import (
 )
 from modelhost.registry.base import Status
 from tests.modelhost.cluster.crew import TIMINGS, Crew
-from tests.modelhost.registry.material import script
+from tests.modelhost.registry.material import AT_EVERY_CALL, script
+from tests.modelhost.serving.workshop import answer
 
 
 def test_what_makes_no_sense_is_refused_before_anybody_is_asked_to_load_it(crew: Crew) -> None:
@@ -206,7 +207,7 @@ def test_a_rollback_can_name_a_version_or_a_generation_and_takes_no_mate_apart(c
         crew.shop.publish("decoder", version, mates={"encoder": mate})
         crew.hire(f"member-{version}")
         crew.promote(encoder=version, decoder=version)
-    with pytest.raises(MateMismatch, match="whole set"):
+    with pytest.raises(MateMismatch, match="`together`"):
         crew.coordinator.rollback("decoder", who="bob", reason="worse")
     with pytest.raises(Unknown, match="these were: 1, 2"):
         crew.coordinator.rollback(to_generation=9, who="bob", reason="worse")
@@ -214,10 +215,49 @@ def test_a_rollback_can_name_a_version_or_a_generation_and_takes_no_mate_apart(c
         crew.coordinator.rollback("decoder", "v2.0.0", who="bob", reason="worse")
     with pytest.raises(InvalidRequest, match="belongs to a component"):
         crew.coordinator.rollback(to_version="1.0.0", who="bob", reason="worse")
-    back = crew.coordinator.rollback(to_generation=1, who="bob", reason="worse").committed
+    back = crew.coordinator.rollback("decoder", who="bob", reason="worse", together=True).committed
     assert back.versions == {"encoder": "1.0.0", "decoder": "1.0.0"}
-    assert back.rejected == {"encoder": "2.0.0", "decoder": "2.0.0"}
+    assert back.rejected == {"decoder": "2.0.0"}
     crew.until_served(3)
+    crew.shop.mark("decoder", "2.0.0", Status.STABLE)
+    assert crew.coordinator.rollback(to_generation=2, who="eve", reason="it was not").committed.versions == {
+        "encoder": "2.0.0",
+        "decoder": "2.0.0",
+    }
+    crew.until_served(4)
+
+
+def test_when_nothing_stable_is_left_the_declared_fallback_serves_with_an_alert(crew: Crew) -> None:
+    crew.shop.publish("encoder", "1.0.0")
+    mate = crew.shop.registry.find("encoder", "1.0.0").info.digest
+    crew.shop.publish("decoder", "1.0.0", "2.0.0", mates={"encoder": mate})
+    anna = crew.hire("anna", fallbacks=[crew.shop.dictionary("encoder")])
+    alerts: list[bool] = []
+    anna.serving.subscribe(lambda event: alerts.append(event.alert))
+    crew.promote(encoder="1.0.0", decoder="1.0.0")
+    with pytest.raises(NothingStable, match="no other fallback"):
+        crew.coordinator.rollback("encoder", who="bob", reason="worse")
+    careful = Coordinator(crew.place, crew.shop.registry, TIMINGS, fallbacks=["encoder"])
+    returned = careful.rollback("encoder", who="bob", reason="worse")
+    assert returned.notes == ("a fallback serves",)
+    crew.until_served(2)
+    assert answer(anna.serving) == {"encoder": "encoder by dictionary", "decoder": "decoder 1.0.0"}
+    assert anna.serving.events.flush()
+    assert alerts == [False, True]
+    assert anna.serving.history.switches()[0].fallbacks == ("encoder",)
+    with pytest.raises(NothingStable):
+        careful.rollback("encoder", who="bob", reason="worse")
+    assert crew.promote(decoder="2.0.0") == 3
+    crew.until_served(3)
+    assert answer(anna.serving) == {"encoder": "encoder by dictionary", "decoder": "decoder 2.0.0"}
+
+
+def test_what_was_promoted_is_stable_and_can_be_gone_back_to(crew: Crew) -> None:
+    crew.shop.publish("model", "1.0.0", "2.0.0", stable=False)
+    crew.hire("anna")
+    crew.promote(model="1.0.0")
+    crew.promote(model="2.0.0")
+    assert crew.coordinator.rollback("model", who="bob", reason="worse").committed.versions == {"model": "1.0.0"}
 
 
 def test_several_who_found_a_cluster_at_once_agree(crew: Crew) -> None:
@@ -263,3 +303,56 @@ def test_the_report_names_who_is_behind_and_what_came_to_nothing(crew: Crew) -> 
     assert "bad answer" in report.aborted and "model 2.0.0" in report.aborted
     plain = report.plain()
     assert (plain["generation"], plain["versions"], plain["behind"]) == (3, {"model": "3.0.0"}, [])
+
+
+def test_a_rollback_killed_at_any_moment_has_happened_or_not_and_what_it_left_stays_left(crew: Crew) -> None:
+    crew.shop.publish("model", "1.0.0", "2.0.0")
+    code = (
+        AT_EVERY_CALL
+        + """
+    from pathlib import Path
+    from modelhost.cluster.coordinator import Coordinator
+    from modelhost.cluster.desired import DesiredLog
+    from modelhost.cluster.place import DirectoryPlace
+    from modelhost.errors import NothingStable
+    from modelhost.registry.base import Status
+    from modelhost.registry.directory import DirectoryRegistry
+
+    CALLS.add("os.link")
+    root = Path(sys.argv[2])
+    registry, place = DirectoryRegistry(root), DirectoryPlace(root, "translator")
+    coordinator, log = Coordinator(place, registry), DesiredLog(place)
+
+    def promote(version):
+        coordinator.promote({"model": version}, who="ann", why="better", at_least=0)
+
+    def rollback():
+        Coordinator(place, DirectoryRegistry(root)).rollback("model", who="bob", reason="worse")
+
+    def after(number):
+        now = log.read().committed
+        if now.versions == {"model": "2.0.0"}:
+            seen.add("as it was")
+            return
+        assert now.versions == {"model": "1.0.0"} and now.rejected == {"model": "2.0.0"}
+        seen.add(registry.find("model", "2.0.0").status.value)
+        try:
+            rollback()
+        except NothingStable:
+            pass
+        else:
+            raise AssertionError("it went back to what was left")
+        registry.mark("model", "2.0.0", Status.STABLE, "ann", "for the next try")
+        promote("2.0.0")
+
+    seen = set()
+    promote("1.0.0")
+    promote("2.0.0")
+    killed_at_every_call(rollback, after)
+    print(*sorted(seen), sep=", ")
+    """
+    )
+    process = script(code, crew.shop.root)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert output.splitlines()[1] == "as it was, rejected, stable", "before, between and after what it writes"
