@@ -223,7 +223,11 @@ class Rollout(Section):
 
 
 class Hooks(Section):
-    """The user's own commands, run by the shell in the tagged tree. What they leave running ends with them."""
+    """The user's own commands, run by the shell in the tagged tree. What they leave running ends with them.
+
+    Each finds in its environment RELEASE_HOOK (its name), RELEASE_SERVICE, RELEASE_ENVIRONMENT, RELEASE_RELEASE (as in
+    v1.2.0-abc1234), RELEASE_DEPLOYMENT, RELEASE_SLOT and RELEASE_CANDIDATE_URL, where the release answers once started.
+    """
 
     before_start: str | None = Field(None, description="before the candidate starts")
     before_switch: str | None = Field(None, description="after every gate is green, before traffic moves")
@@ -251,14 +255,12 @@ class Models(Section):
         None, description="where the versions are: a directory such as /srv/models, or a URL such as s3://bucket/models"
     )
     url: str | None = Field(
-        None, description="the running service's model API, such as http://127.0.0.1:8080; switches go there"
+        None, description="the service that runs, such as http://127.0.0.1:8080; switches go to its model API"
     )
     token: SecretSource | None = Field(
         None, description="bearer token for that API: file:/path or env:NAME, never stored or printed"
     )
-    header: str = Field(
-        "X-Model-Version", description="the request header that names a version; the quality gate asks by it"
-    )
+    prefix: str = Field("", description="path below which the service mounts that API, such as /models")
     keep: int = Field(3, ge=3, description="stable versions of each component that `release models gc` keeps")
     grace: Seconds = Field(
         7 * 86400.0, description="how long `gc` keeps an unstable version that is older than a stable one"
@@ -276,6 +278,13 @@ class Models(Section):
     def _url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError(f"{value!r} is no URL, such as http://127.0.0.1:8080")
+        return value
+
+    @field_validator("prefix")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        if value and not value.startswith("/"):
+            raise ValueError(f"{value!r} is no path; write for example /models")
         return value
 
 

@@ -31,7 +31,6 @@ class Wishes:
     accepted: Mapping[str, str] = field(default_factory=dict)
     again: bool = False  # deploy even where exactly this release is live
     ignore_freeze: str | None = None  # a person's reason for deploying within a freeze window
-    execute: bluegreen.Execute = lambda command, directory, timeout: ""
 
 
 def deploy(hands: Hands, plan: Plan, wishes: Wishes, hold_lock: Callable[[str], Any]) -> Result:
@@ -58,8 +57,8 @@ def deploy(hands: Hands, plan: Plan, wishes: Wishes, hold_lock: Callable[[str], 
 
 def _run(deployment: Deployment, plan: Plan, wishes: Wishes, began: float) -> Result:
     hands = deployment.hands
-    steps = bluegreen.steps(deployment, plan, wishes.accepted, wishes.execute)
-    after = bluegreen.steps_after(deployment, wishes.execute)
+    steps = bluegreen.steps(deployment, plan, wishes.accepted)
+    after = bluegreen.steps_after(deployment)
     names = tuple(step.name for step in (*steps, *after))
     runner = Runner(Journal(hands.ledger, deployment.id), hands.report, hands.interruption, deployment.check_epoch)
     try:

@@ -98,7 +98,7 @@ def _undo(deployment: Deployment, began: set[str]) -> list[str]:
     """Undoes these steps; gives those that could not be, and notes them for the next command."""
     hands = deployment.hands
     plan = Plan(ReleaseName(deployment.release, "0" * 7), "", lambda _: None, _never, [])
-    steps = [step for step in bluegreen.steps(deployment, plan, {}, lambda *_: "") if step.name in began]
+    steps = [step for step in bluegreen.steps(deployment, plan, {}) if step.name in began]
     left = Runner(Journal(hands.ledger, deployment.id), hands.report, hands.interruption, lambda: None).undo(steps)
     if left or deployment.fact("unsettled"):
         deployment.remember(unsettled=left)
@@ -151,8 +151,6 @@ def _tend_again(hands: Hands, row: DeploymentRow) -> str | None:
 
 def _after_commit(deployment: Deployment) -> str:
     """The hook that follows the commit, where it had not begun; one that was cut short is not run twice."""
-    from release.hooks import execute
-
     hook, name = deployment.hands.manifest.hooks.after_commit, "after_commit"
     if hook is None or not tree_of(deployment).is_dir():
         return ""
@@ -162,7 +160,7 @@ def _after_commit(deployment: Deployment) -> str:
         return "; its after_commit hook was cut short and is not repeated: look whether its work is done"
     if state is not None:
         return ""
-    steps = [step for step in bluegreen.steps_after(deployment, execute) if step.name == name]
+    steps = [step for step in bluegreen.steps_after(deployment) if step.name == name]
     hands = deployment.hands
     failed = Runner(journal, hands.report, hands.interruption, lambda: None).finish(steps)
     return "; its after_commit hook failed" if failed else "; its after_commit hook has run"

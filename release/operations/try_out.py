@@ -74,7 +74,7 @@ def _trial(hands: Hands, plan: Plan, wishes: Wishes, hold_lock: Callable[[str], 
             hands.ledger.begin(row)
         deployment = Deployment(hands, row)
         remember_previous(deployment)
-        steps = bluegreen.trial(deployment, plan, wishes.accepted, wishes.execute, only_image=kind is Kind.BUILD)
+        steps = bluegreen.trial(deployment, plan, wishes.accepted, only_image=kind is Kind.BUILD)
         hands.report(Began(trial_id, f"{kind} {plan.release} of {hands.manifest.scope}", tuple(s.name for s in steps)))
         runner = Runner(Journal(hands.ledger, trial_id), hands.report, hands.interruption, deployment.check_epoch)
         try:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 from release.checks import ORDER
 from release.pipeline.step import Step
@@ -16,21 +15,19 @@ from release.rollout.observation import Observation
 from release.rollout.prepare import Hook, ObtainImage, Preflight, Resolve, Start
 from release.rollout.switching import Push, Switch
 
-Execute = Callable[[str, Path, float], str]
 
-
-def steps(deployment: Deployment, plan: Plan, accepted: Mapping[str, str], execute: Execute) -> list[Step]:
+def steps(deployment: Deployment, plan: Plan, accepted: Mapping[str, str]) -> list[Step]:
     """Everything up to the commit. `accepted` maps a check's name to a person's reason for accepting no data."""
     hooks = deployment.hands.manifest.hooks
     return [
         Resolve(deployment, plan),
         Preflight(deployment, plan),
         ObtainImage(deployment, plan),
-        *_hook(deployment, "before_start", hooks.before_start, execute),
+        *_hook(deployment, "before_start", hooks.before_start),
         Start(deployment, plan),
         *_gates(deployment, plan, accepted),
         Push(deployment, plan.snapshot),
-        *_hook(deployment, "before_switch", hooks.before_switch, execute),
+        *_hook(deployment, "before_switch", hooks.before_switch),
         Reconfigure(deployment),
         Switch(deployment),
         Observation(deployment),
@@ -38,12 +35,10 @@ def steps(deployment: Deployment, plan: Plan, accepted: Mapping[str, str], execu
     ]
 
 
-def trial(
-    deployment: Deployment, plan: Plan, accepted: Mapping[str, str], execute: Execute, *, only_image: bool
-) -> list[Step]:
+def trial(deployment: Deployment, plan: Plan, accepted: Mapping[str, str], *, only_image: bool) -> list[Step]:
     """The way up to the switch and no further; a trial ends by undoing it."""
     last = "push" if only_image else "switch"
-    whole = steps(deployment, plan, accepted, execute)
+    whole = steps(deployment, plan, accepted)
     until = next(number for number, step in enumerate(whole) if step.name == last)
     if only_image:
         return [s for s in whole[: until + 1] if s.name in ("resolve", "obtain", "push")]
@@ -56,10 +51,10 @@ def commit(deployment: Deployment) -> None:
     Retire(deployment).run()
 
 
-def steps_after(deployment: Deployment, execute: Execute) -> list[Step]:
+def steps_after(deployment: Deployment) -> list[Step]:
     """What follows the commit; an interruption leaves it to the next command, which finishes it."""
     hook = deployment.hands.manifest.hooks.after_commit
-    return [*_hook(deployment, "after_commit", hook, execute), Retire(deployment)]
+    return [*_hook(deployment, "after_commit", hook), Retire(deployment)]
 
 
 def _gates(deployment: Deployment, plan: Plan, accepted: Mapping[str, str]) -> list[Step]:
@@ -68,5 +63,5 @@ def _gates(deployment: Deployment, plan: Plan, accepted: Mapping[str, str]) -> l
     return sorted([*gates, *left_out], key=lambda gate: ORDER.index(gate.name))
 
 
-def _hook(deployment: Deployment, name: str, command: str | None, execute: Execute) -> list[Step]:
-    return [Hook(deployment, name, command, execute)] if command else []
+def _hook(deployment: Deployment, name: str, command: str | None) -> list[Step]:
+    return [Hook(deployment, name, command)] if command else []

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 
+from release.checks.base import RELEASE, URL
 from release.engine.base import EngineInfo, Instance, State
 from release.errors import EngineError, Interrupted, LedgerError, ProxyError, Refused, Unusable
 from release.image.store import Image
@@ -356,15 +356,28 @@ class Hook:
 
     commits = False
 
-    def __init__(
-        self, deployment: Deployment, name: str, command: str, execute: Callable[[str, Path, float], str]
-    ) -> None:
+    def __init__(self, deployment: Deployment, name: str, command: str) -> None:
         self.name = name
-        self._deployment, self._command, self._execute = deployment, command, execute
+        self._deployment, self._command = deployment, command
 
     def run(self) -> str | Skip:
-        timeout = self._deployment.hands.manifest.hooks.timeout
-        return self._execute(self._command, tree_of(self._deployment), timeout)
+        from release.hooks import execute
+
+        manifest = self._deployment.hands.manifest
+        return execute(self._command, tree_of(self._deployment), manifest.hooks.timeout, self._environment())
+
+    def _environment(self) -> dict[str, str]:
+        """Which run asks it, for which release; the URL is the slot's, where the candidate is once it has started."""
+        deployment, manifest = self._deployment, self._deployment.hands.manifest
+        return {
+            "RELEASE_HOOK": self.name,
+            "RELEASE_SERVICE": manifest.service,
+            "RELEASE_ENVIRONMENT": manifest.environment or "",
+            RELEASE: deployment.release,
+            "RELEASE_DEPLOYMENT": deployment.id,
+            "RELEASE_SLOT": deployment.slot.value,
+            URL: f"http://127.0.0.1:{deployment.port}",
+        }
 
     def undo(self) -> str | None:
         return None

@@ -80,13 +80,12 @@ def check(
             hands = desk.for_manifest()
             with hands.interruption.handling():
                 return session.done(check_url(hands, checks(hands.manifest, approved=approve), url, against, desk.cwd))
-        from release.hooks import execute
         from release.operations.deploy import Wishes
         from release.operations.try_out import check as go
 
         hands, plan = desk.for_tag(tag, snapshot=snapshot, approve=approve)
         session.hands = hands
-        wishes = Wishes(accepted=accept_no_data, execute=execute)
+        wishes = Wishes(accepted=accept_no_data)
         return session.done(go(hands, plan, wishes, partial(desk.hold, hands)))
 
 

@@ -80,12 +80,11 @@ def deploy(
     with Session.of(context, live=True) as session:
         from functools import partial
 
-        from release.hooks import execute
         from release.operations.deploy import Wishes
         from release.operations.deploy import deploy as go
 
         desk = session.desk
         hands, plan = desk.for_tag(tag, snapshot=snapshot, approve=approve)
         session.hands = hands
-        wishes = Wishes(accepted=accept_no_data, again=again, ignore_freeze=ignore_freeze, execute=execute)
+        wishes = Wishes(accepted=accept_no_data, again=again, ignore_freeze=ignore_freeze)
         return session.done(go(hands, plan, wishes, partial(desk.hold, hands)))
