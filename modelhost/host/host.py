@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import threading
@@ -14,24 +13,23 @@ from types import TracebackType
 from modelhost.config.hangup import reload_on_hangup
 from modelhost.config.model import Settings
 from modelhost.config.reload import Configuration, Reload
-from modelhost.errors import ModelHostError
 from modelhost.host import reloading, upkeep
 from modelhost.host.assembly import ForLoading, budget_of, checks_in, fallbacks_of, placement_in, registry_of
 from modelhost.host.grants import Grant, Granter
 from modelhost.host.notes import Notes
 from modelhost.host.request import Request
 from modelhost.host.shelf import Shelf
+from modelhost.host.switches import Switches
 from modelhost.host.watch import Answered, Watcher, Watchers, watched
 from modelhost.host.wiring import Wiring
 from modelhost.loading.base import Loaded, Loader
 from modelhost.loading.lease import Key
 from modelhost.loading.pool import Pool
-from modelhost.registry.base import LATEST, Registry, Status
+from modelhost.registry.base import LATEST, Registry
 from modelhost.routing.request import RequestFacts
 from modelhost.serving.history import History, Record
 from modelhost.serving.serving import Serving
 
-_log = logging.getLogger(__name__)
 NO_FACTS = RequestFacts()
 HISTORY_FILE = "history.jsonl"
 UPKEEP_SECONDS = 5.0
@@ -40,7 +38,8 @@ UPKEEP_SECONDS = 5.0
 class ModelHost:
     """Everything that a service needs to serve versions of its models. `open` makes one; `close` frees all.
 
-    `registry`, `pool`, `serving`, `configuration` and `shelf` are open to whoever needs more than is here.
+    `promote`, `rollback`, `load` and `unload` are those of Switches. `registry`, `pool`, `serving`, `configuration` and
+    `shelf` are open to whoever needs more than is here.
     """
 
     def __init__(
@@ -70,25 +69,30 @@ class ModelHost:
             placement=placement_in(current),
             checks=checks,
         )
+        self.fallbacks = fallbacks_of(configuration.current, fallbacks)
         self.serving = Serving(
             registry,
             self.pool,
             History(state / HISTORY_FILE),
-            fallbacks=fallbacks_of(configuration.current, fallbacks),
+            fallbacks=self.fallbacks,
             keep_previous=keep_previous,
         )
         self.shelf = Shelf(registry, self.pool, current)
+        switches = Switches(registry, self.serving, current, self._look_around)
+        self.promote, self.mark_stable = switches.promote, switches.mark_stable
+        self.rollback, self.scope = switches.rollback, switches.scope
+        self.load, self.unload = switches.load, switches.unload
         self._granter = Granter(self.serving, self.shelf, lambda: self._wiring)
         self._notes = Notes(self.serving, configuration.current)
         self._chance = chance
         self._pinned: set[Key] = set()
+        self._looking = threading.Lock()
         self._upkeep: upkeep.Upkeep | None = None
         self._closing: list[Callable[[], None]] = []
         self._closed = threading.Lock()
         configuration.follow("the host", reloading.refuse_what_needs_a_start)
         configuration.follow("routing", self._rewire)
         configuration.follow("notes", self._notes.prepare)
-        configuration.follow("serving", self._redefault)
 
     @classmethod
     def open(
@@ -109,8 +113,8 @@ class ModelHost:
 
         `state`: folder of the history, by default `state` beside the configuration. `workers`: processes that share
         this machine's memory. `hangup`: SIGHUP reloads the configuration, where this is the main thread.
-        `start` False leaves `host.start()` to the caller, who may have a say in what serves. Raises ConfigError, and
-        what refused the first set where nothing could be found to serve.
+        `start` False: somebody else says what serves, such as a cluster, also when a `default` changes. Raises
+        ConfigError, and what refused the first set where nothing could be found to serve.
         """
         path = Path(configuration)
         held = Configuration(path, os.environ if environ is None else environ)
@@ -147,14 +151,16 @@ class ModelHost:
             components = self.settings.components
             wanted = {n: served.get(n, LATEST) if c.default == LATEST else c.default for n, c in components.items()}
         record = self.serving.start(wanted)
+        self.configuration.follow("serving", self._redefault)
         self._look_around()
-        upkeep.bring(self.pool, self._wiring.named())
+        self._bring()
         return record
 
     def keep_up(self, seconds: float) -> None:
         """Begins with what is done every so many seconds: idle versions leave, the registry is looked at."""
         self._upkeep = upkeep.Upkeep(self._look_around, seconds)
         self.serving.subscribe(self._upkeep.soon)
+        self.serving.subscribe(lambda event: self._bring())
 
     def close(self, timeout: float = 30.0) -> list[Key]:
         """Serves no new request, waits for the old ones, frees all. Returns what was in use at the end; repeatable."""
@@ -204,51 +210,7 @@ class ModelHost:
         """Tells `watcher` of every request that ends and every load that fails; returns what ends that."""
         return self.watchers.add(watcher)
 
-    # -- switches --------------------------------------------------------------------------------------------------
-
-    def promote(self, versions: Mapping[str, str], *, who: str, why: str, generation: int | None = None) -> Record:
-        """Lets these serve as one set (component → version or `latest`), and marks them stable. Raises as a swap."""
-        record = self.serving.swap(versions, who=who, why=why, generation=generation)
-        self.mark_stable({name: record.after[name] for name in versions}, who=who, why=why)
-        self._look_around()
-        return record
-
-    def mark_stable(self, versions: Mapping[str, str], *, who: str, why: str) -> None:
-        """Marks those stable that are not. A registry out of reach is logged: what serves goes on serving."""
-        for name, version in versions.items():
-            try:
-                if self.registry.find(name, version).status is not Status.STABLE:
-                    self.registry.mark(name, version, Status.STABLE, who, why)
-            except ModelHostError:
-                _log.exception("%s %s serves, and could not be marked stable", name, version)
-
-    def rollback(
-        self,
-        component: str | None = None,
-        to_version: str | None = None,
-        *,
-        who: str,
-        reason: str,
-        together: bool = False,
-    ) -> Record:
-        """To what served before and is stable; see `Roller.rollback`. The name of a set takes its components back."""
-        members = self.settings.sets.get(component or "")
-        if members is not None:
-            component, together = (None, False) if set(members) == set(self.serving.current()) else (members[0], True)
-        record = self.serving.rollback(component, to_version, who=who, reason=reason, together=together)
-        self._look_around()
-        return record
-
-    def load(self, component: str, version: str = LATEST, wait: float | None = None) -> str:
-        """Brings a version into memory, where anybody may then ask for it by name; returns which one that is."""
-        number = self.registry.find(component, version).version
-        self.pool.lease(component, number, wait).release()
-        self.shelf.refresh()
-        return number
-
-    def unload(self, component: str, version: str) -> bool:
-        """Takes one out of memory; False when it leaves with its last request. Raises Conflict for one that serves."""
-        return self.pool.unload(component, version)
+    # -- configuration ---------------------------------------------------------------------------------------------
 
     def reload(self) -> Reload:
         """Reads the configuration again: it takes over as a whole or not at all. Never raises."""
@@ -259,14 +221,12 @@ class ModelHost:
         """The configuration that runs."""
         return self.configuration.current
 
-    # -- what follows the configuration ----------------------------------------------------------------------------
-
     def _rewire(self, new: Settings, old: Settings) -> reloading.Flip:
         before, after = self._wiring, Wiring.of(new, self._chance)
 
         def make() -> None:
             self._wiring = after
-            upkeep.bring(self.pool, after.named())
+            self._bring()
 
         def set_back() -> None:
             self._wiring = before
@@ -276,7 +236,13 @@ class ModelHost:
     def _redefault(self, new: Settings, old: Settings) -> reloading.Defaults:
         return reloading.Defaults(self.serving, reloading.new_defaults(new, old)).prepare()
 
+    def _bring(self) -> None:
+        """Begins to load what rules and experiments name, as far as the registry has it and nobody rejected it."""
+        upkeep.bring(self.pool, {name: self.shelf.known(name, each) for name, each in self._wiring.named().items()})
+
     def _look_around(self) -> None:
+        """After each switch and now and then: idle versions leave, pins follow what serves, the registry is read."""
         upkeep.sweep(self.pool, self.settings)
-        self._pinned = upkeep.pin(self.serving, self.settings, self._pinned)
+        with self._looking:
+            self._pinned = upkeep.pin(self.serving, self.settings, self._pinned)
         self.shelf.refresh()

@@ -49,6 +49,7 @@ class Request:
         self._grants, self._about, self._wait, self._clock = grants, about, wait, clock
         self._granted: Grant | None = None
         self._set: ServingSet | None = None
+        self._used: dict[str, str] = {}
         self._began = 0.0
         self._logs: AbstractContextManager[logs.Served] | None = None
 
@@ -56,7 +57,9 @@ class Request:
 
     def __getitem__(self, component: str) -> Loaded:
         """What serves for a component. Raises KeyError for one that does not."""
-        return self.set[component]
+        loaded = self.set[component]
+        self._used[component] = loaded.version
+        return loaded
 
     @property
     def set(self) -> ServingSet:
@@ -132,7 +135,9 @@ class Request:
                 marked.__exit__(None, None, None)
         seconds, failed = self._clock() - self._began, error is not None
         fallback = self.component in self.fallbacks
-        self._grants.ended(self, Answered(self.component, self.version, self.variant, seconds, failed, fallback))
+        self._grants.ended(
+            self, Answered(self.component, self.version, self.variant, seconds, failed, fallback, self._used)
+        )
 
     async def __aenter__(self) -> Request:
         self._began = self._clock()

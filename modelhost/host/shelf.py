@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from modelhost.config.model import Settings
 from modelhost.errors import MateMismatch, ModelHostError
@@ -54,6 +54,10 @@ class Shelf:
     def entries(self, component: str) -> list[Entry]:
         """Versions that are not rejected, the newest first."""
         return list(self._entries.get(component, {}).values())
+
+    def known(self, component: str, versions: Iterable[str]) -> set[str]:
+        """Those of `versions` that there are, and that are not rejected."""
+        return self._entries.get(component, {}).keys() & set(versions)
 
     def offers(self, component: str, live: ServingSet) -> Offers:
         """Whatever may answer for a component: what serves, what is in memory, what the registry has."""

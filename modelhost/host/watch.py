@@ -18,7 +18,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One request that ended. `seconds` from its beginning to its end; `failed`: an exception left it."""
+    """One request that ended. `seconds` from its beginning to its end; `failed`: an exception left it.
+
+    `used`: component → version of what it took out of its set.
+    """
 
     component: str
     version: str
@@ -26,6 +29,7 @@ class Answered:
     seconds: float
     failed: bool
     fallback: bool
+    used: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,82 @@
+"""What an operator does to a host: promote, roll back, load, unload. Everything else about a switch is serving's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from modelhost.config.model import Settings
+from modelhost.errors import ModelHostError
+from modelhost.registry.base import LATEST, Registry, Status
+from modelhost.serving.history import Record
+from modelhost.serving.serving import Serving
+
+_log = logging.getLogger(__name__)
+
+
+class Switches:
+    """`afterwards` is called after each, so that what depends on the registry's status is looked at anew."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        serving: Serving,
+        settings: Callable[[], Settings],
+        afterwards: Callable[[], None],
+    ) -> None:
+        self._registry = registry
+        self._serving = serving
+        self._settings = settings
+        self._afterwards = afterwards
+
+    def promote(self, versions: Mapping[str, str], *, who: str, why: str, generation: int | None = None) -> Record:
+        """Lets these serve as one set (component → version or `latest`), and marks them stable. Raises as a swap."""
+        record = self._serving.swap(versions, who=who, why=why, generation=generation)
+        self.mark_stable({name: record.after[name] for name in versions}, who=who, why=why)
+        self._afterwards()
+        return record
+
+    def mark_stable(self, versions: Mapping[str, str], *, who: str, why: str) -> None:
+        """Marks those stable that are not. A registry out of reach is logged: what serves goes on serving."""
+        for name, version in versions.items():
+            try:
+                if self._registry.find(name, version).status is not Status.STABLE:
+                    self._registry.mark(name, version, Status.STABLE, who, why)
+            except ModelHostError:
+                _log.exception("%s %s serves, and could not be marked stable", name, version)
+
+    def rollback(
+        self,
+        component: str | None = None,
+        to_version: str | None = None,
+        *,
+        who: str,
+        reason: str,
+        together: bool = False,
+    ) -> Record:
+        """To what served before and is stable; see `Roller.rollback`. The name of a set takes its components back."""
+        component, together = self.scope(component, to_version, together)
+        record = self._serving.rollback(component, to_version, who=who, reason=reason, together=together)
+        self._afterwards()
+        return record
+
+    def scope(self, component: str | None, to_version: str | None, together: bool) -> tuple[str | None, bool]:
+        """What a rollback of a set means: everything, where the set is everything; else its first component with its
+        mates. A version of a set is one of its first component. A component is itself."""
+        members = self._settings().sets.get(component or "")
+        if members is None:
+            return component, together
+        if to_version is None and set(members) == set(self._settings().components):
+            return None, False
+        return members[0], True
+
+    def load(self, component: str, version: str = LATEST, wait: float | None = None) -> str:
+        """Brings a version into memory, where anybody may then ask for it by name; returns which one that is."""
+        number = self._registry.find(component, version).version
+        self._serving.pool.lease(component, number, wait).release()
+        self._afterwards()
+        return number
+
+    def unload(self, component: str, version: str) -> bool:
+        """Takes one out of memory; False when it leaves with its last request. Raises Conflict for one that serves."""
+        return self._serving.pool.unload(component, version)
