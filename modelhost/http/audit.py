@@ -1,0 +1,78 @@
+"""The audit trail: who did or tried what, when, why, and with which result. JSON lines, only ever appended to."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from modelhost.errors import Unavailable
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Action:
+    """One act of an operator. `who` is empty where no valid token came; `result`: done, refused or failed."""
+
+    what: str
+    client: str = ""
+    who: str = ""
+    role: str = ""
+    target: Any = None
+    why: str = ""
+    result: str = "done"
+    status: int = 200
+    error: str = ""
+    generation: int | None = None
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def line(self) -> bytes:
+        """One JSON object and a newline."""
+        plain = {
+            "at": self.at.isoformat(timespec="milliseconds"),
+            **{k: v for k, v in asdict(self).items() if k != "at"},
+        }
+        return (json.dumps(plain, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+
+
+class Audit:
+    """Writes actions to `path`, each durable on return. Several processes may share the file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def demand(self) -> None:
+        """Raises Unavailable where nothing can be written: then nothing is done that would have to be."""
+        try:
+            os.close(self._open())
+        except OSError as error:
+            raise Unavailable(
+                f"the audit trail cannot be written: {error.strerror}", "nothing was done; mend it first", 60.0
+            ) from error
+
+    def write(self, action: Action) -> None:
+        """Appends. What cannot be written is logged in full: the act has happened."""
+        try:
+            handle = self._open()
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                size = os.fstat(handle).st_size
+                torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"  # a crash cut the last line
+                content = (b"\n" if torn else b"") + action.line()
+                while content:
+                    content = content[os.write(handle, content) :]
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        except OSError:
+            _log.exception("the audit trail lacks: %s", action.line().decode())
+
+    def _open(self) -> int:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -1,0 +1,74 @@
+"""Who carries out what an operator asks for: this host alone, or a cluster of which it is a member.
+
+A service with several processes hands in a `Control` of its own; the endpoints know no other way to switch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from modelhost.host.host import ModelHost
+from modelhost.serving.history import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """What an operator is told of a switch: component → version of the whole set, and `detail` as it is sent."""
+
+    generation: int
+    versions: Mapping[str, str]
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Control(Protocol):
+    """Switches, and says where a service stands. Every method may block; errors are those of modelhost."""
+
+    def promote(self, versions: Mapping[str, str], *, who: str, why: str) -> Switched:
+        """Lets these serve as one set and marks them stable."""
+
+    def rollback(
+        self, component: str | None, to_version: str | None, *, who: str, reason: str, together: bool
+    ) -> Switched:
+        """Takes a component, a set or everything back, and rejects what is left."""
+
+    def why_not_ready(self) -> str:
+        """Why this process should not be sent requests; nothing where it may be."""
+
+    def behind(self) -> Sequence[Mapping[str, Any]]:
+        """The members that do not serve the current generation, each with what is known of it."""
+
+
+class HostControl:
+    """A host that follows nobody."""
+
+    def __init__(self, host: ModelHost) -> None:
+        self._host = host
+
+    def promote(self, versions: Mapping[str, str], *, who: str, why: str) -> Switched:
+        """As one set, on this host."""
+        return _switched(self._host.promote(versions, who=who, why=why))
+
+    def rollback(
+        self, component: str | None, to_version: str | None, *, who: str, reason: str, together: bool
+    ) -> Switched:
+        """On this host."""
+        return _switched(self._host.rollback(component, to_version, who=who, reason=reason, together=together))
+
+    def why_not_ready(self) -> str:
+        """Ready is what has a set that serves."""
+        return "" if self._host.serving.live.serving() else "nothing serves yet"
+
+    def behind(self) -> Sequence[Mapping[str, Any]]:
+        """Nobody: there is one alone."""
+        return ()
+
+
+def plain(record: Record) -> dict[str, Any]:
+    """A record of the history as JSON."""
+    return {**asdict(record), "at": record.at.isoformat(), "changed": record.changed}
+
+
+def _switched(record: Record) -> Switched:
+    return Switched(record.generation, record.after, plain(record))

@@ -1,0 +1,179 @@
+"""Before anything is done: who calls, may they, and what goes into the audit trail. What a request says, as facts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from modelhost.errors import Forbidden, InvalidRequest, ModelHostError, Unauthenticated
+from modelhost.host.host import ModelHost
+from modelhost.http.answers import TooLarge
+from modelhost.http.audit import Action, Audit
+from modelhost.http.roles import Caller, Role
+from modelhost.http.tokens import Tokens
+from modelhost.routing.features import Value
+from modelhost.routing.request import HEADER, RequestFacts, explicit_version
+
+AUDIT_FILE = "audit.jsonl"
+MOST_BYTES = 64 << 20
+STICKY_HEADER = "X-User-Id"
+_CONTROL_BYTES = 64 << 10
+_THREADS = 8
+Asked = TypeVar("Asked", bound=BaseModel)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Door:
+    """Shared by all endpoints of one host. `sticky`: the header whose value an experiment assigns by."""
+
+    def __init__(self, host: ModelHost, *, most_bytes: int = MOST_BYTES, sticky: str = STICKY_HEADER) -> None:
+        self.host = host
+        self.most_bytes = most_bytes
+        self.sticky = sticky
+        self._tokens: Tokens | None = None
+        self._audit: Audit | None = None
+        self._limiter: CapacityLimiter | None = None
+
+    async def aside(self, work: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """Runs what blocks in one of a few threads of its own: operators do not queue behind inference."""
+        if self._limiter is None:
+            self._limiter = CapacityLimiter(_THREADS)
+        return await to_thread.run_sync(partial(work, *arguments, **options), limiter=self._limiter)
+
+    # -- who calls -------------------------------------------------------------------------------------------------
+
+    @property
+    def tokens(self) -> Tokens | None:
+        """The tokens that the running configuration names; None where it names none."""
+        path = self.host.settings.http.tokens
+        if path is None:
+            return None
+        if self._tokens is None or self._tokens.path != path:
+            self._tokens = Tokens(path)
+        return self._tokens
+
+    @property
+    def audit(self) -> Audit:
+        """The trail that the running configuration names; beside the history where it names none."""
+        path: Path = self.host.settings.http.audit or self.host.serving.history.path.with_name(AUDIT_FILE)
+        if self._audit is None or self._audit.path != path:
+            self._audit = Audit(path)
+        return self._audit
+
+    async def caller(self, request: Request) -> Caller | None:
+        """Whom the bearer token belongs to, None without one. Raises Unauthenticated for a token that is none."""
+        header = request.headers.get("Authorization")
+        if header is None:
+            return None
+        scheme, _, token = header.partition(" ")
+        tokens = self.tokens
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Unauthenticated("the Authorization header holds no bearer token", "send `Bearer <token>`")
+        if tokens is None:
+            raise Unauthenticated("this service knows no tokens", "name a file of tokens in its configuration")
+        caller = await self.aside(tokens.caller, token.strip())
+        if caller is None:
+            raise Unauthenticated("nobody has this token", "ask an administrator for one")
+        return caller
+
+    async def demand(self, request: Request, role: Role | None) -> Caller | None:
+        """The caller, who has this role or more. Raises Unauthenticated, Forbidden. None as a role: anybody."""
+        caller = await self.caller(request)
+        if role is None:
+            return caller
+        if caller is None:
+            raise Unauthenticated(
+                f"this needs a token of the role {role}", "send it as `Authorization: Bearer <token>`"
+            )
+        if caller.role < role:
+            raise Forbidden(f"{caller.name} is a {caller.role}, and this needs a {role}", "ask an administrator")
+        return caller
+
+    # -- acts ------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def acting(self, request: Request, role: Role, what: str) -> AsyncIterator[Action]:
+        """An act that goes into the audit trail, whatever becomes of it. The block fills in target, why, generation."""
+        action = Action(what, request.client.host if request.client else "")
+        try:
+            caller = await self.demand_noted(request, role, action)
+            action.who, action.role = caller.name, str(caller.role)
+            await self.aside(self.audit.demand)
+            yield action
+        except ModelHostError as error:
+            action.result = "failed" if error.status >= 500 else "refused"
+            action.status, action.error = error.status, str(error)
+            raise
+        except BaseException as error:
+            action.result, action.status, action.error = "failed", 500, f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            await self.aside(self.audit.write, action)
+
+    async def demand_noted(self, request: Request, role: Role, action: Action) -> Caller:
+        """`demand`, which leaves in the action who was refused."""
+        caller = await self.caller(request)
+        if caller is not None:
+            action.who, action.role = caller.name, str(caller.role)
+        allowed = await self.demand(request, role)
+        assert allowed is not None  # a role was demanded
+        return allowed
+
+    # -- what a request says ---------------------------------------------------------------------------------------
+
+    async def content(self, request: Request, most: int | None = None) -> bytes:
+        """The body, as long as it is not too large. Raises TooLarge, InvalidRequest for an encoding."""
+        most = self.most_bytes if most is None else most
+        if request.headers.get("Content-Encoding", "identity") != "identity":
+            raise InvalidRequest("the body is compressed", "send it as it is")
+        parts: list[bytes] = []
+        size = 0
+        async for part in request.stream():
+            size += len(part)
+            if size > most:
+                raise TooLarge(f"the body is larger than {most} bytes", "send less at once")
+            parts.append(part)
+        return b"".join(parts)
+
+    async def asked(self, request: Request, kind: type[Asked]) -> Asked:
+        """The body of an act, as a model. Raises InvalidRequest that names each mistake."""
+        content = await self.content(request, _CONTROL_BYTES)
+        try:
+            return kind.model_validate_json(content or b"{}")
+        except ValidationError as error:
+            found = "; ".join(
+                f"{'.'.join(map(str, one['loc'])) or 'the body'}: {one['msg']}" for one in error.errors()[:3]
+            )
+            raise InvalidRequest(
+                f"the request cannot be read: {found}", f"keys: {', '.join(kind.model_fields)}"
+            ) from None
+
+    async def facts(
+        self,
+        request: Request,
+        *,
+        api: int | None = None,
+        key: str | None = None,
+        version: str | None = None,
+        features: Mapping[str, Value] | None = None,
+    ) -> RequestFacts:
+        """What routing may know. `version`: where the path names one; the role comes from a verified token alone."""
+        caller = await self.caller(request)
+        asked = explicit_version(request.query_params.get("version"), request.headers.get(HEADER))
+        if version is not None and asked is not None and version != asked:
+            raise InvalidRequest("the path and the request name two versions", "name one of them")
+        return RequestFacts(
+            version=version or asked,
+            api=api,
+            key=key or request.headers.get(self.sticky) or None,
+            role=caller.verified if caller else None,
+            features=features or {},
+        )

@@ -1,0 +1,103 @@
+"""Prometheus metrics per component and version: what is counted comes from the host, what stands is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from modelhost.host.host import ModelHost
+from modelhost.host.watch import Answered, LoadFailure
+from modelhost.serving.events import Event
+from modelhost.serving.history import Kind, Outcome
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_BOTH = ("component", "version")
+
+
+class Metrics:
+    """The metrics of one host. `close` ends the counting."""
+
+    def __init__(self, host: ModelHost) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "modelhost_requests", "Requests that a version answered", (*_BOTH, "outcome"), registry=self.registry
+        )
+        self._variants = Counter(
+            "modelhost_variant_requests", "Requests of an experiment", ("variant", "outcome"), registry=self.registry
+        )
+        self._seconds = Histogram(
+            "modelhost_request_seconds", "From lease to release", _BOTH, buckets=BUCKETS, registry=self.registry
+        )
+        self._failures = Counter("modelhost_load_failures", "Loads that failed", _BOTH, registry=self.registry)
+        self._swaps = Counter("modelhost_swaps", "Swaps to a version", _BOTH, registry=self.registry)
+        self._rollbacks = Counter("modelhost_rollbacks", "Rollbacks to a version", _BOTH, registry=self.registry)
+        self._alerts = Counter("modelhost_alerts", "Switches that need a person", registry=self.registry)
+        self.registry.register(_Standing(host))
+        self._ends = (host.watch(self._watch), host.serving.subscribe(self._switched))
+
+    def text(self) -> bytes:
+        """The exposition, in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def close(self) -> None:
+        """Counts nothing any more."""
+        for end in self._ends:
+            end()
+
+    def _watch(self, what: Answered | LoadFailure) -> None:
+        if isinstance(what, LoadFailure):
+            self._failures.labels(what.component, what.version).inc()
+            return
+        outcome = "failed" if what.failed else "answered"
+        for component, version in what.used.items():
+            self._requests.labels(component, version, outcome).inc()
+            self._seconds.labels(component, version).observe(what.seconds)
+        if what.variant:
+            self._variants.labels(what.variant, outcome).inc()
+
+    def _switched(self, event: Event) -> None:
+        record = event.record
+        if event.alert:
+            self._alerts.inc()
+        if record.outcome is not Outcome.SWITCHED:
+            return
+        counter = self._rollbacks if record.kind is Kind.ROLLBACK else self._swaps
+        for component, version in record.changed.items():
+            counter.labels(component, version).inc()
+
+
+class _Standing(Collector):
+    """Gauges that are right at the moment of a scrape."""
+
+    def __init__(self, host: ModelHost) -> None:
+        self._host = host
+
+    def describe(self) -> list[Metric]:
+        """Nothing: so that registering asks the host nothing."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """What is loaded, how large it is, what serves."""
+        host = self._host
+        loaded = GaugeMetricFamily("modelhost_loaded", "1 for a version in memory", labels=_BOTH)
+        size = GaugeMetricFamily("modelhost_loaded_bytes", "Bytes of it, mapped ones included", labels=_BOTH)
+        for each in host.pool.residents():
+            loaded.add_metric((each.component, each.version), 1)
+            size.add_metric((each.component, each.version), each.bytes)
+        serving = GaugeMetricFamily("modelhost_serving", "1 for the version that serves", labels=_BOTH)
+        live = host.serving.live.serving()
+        for name, version in live.versions.items() if live else ():
+            serving.add_metric((name, version), 1)
+        yield from (loaded, size, serving)
+        yield GaugeMetricFamily("modelhost_generation", "Number of the last flip", value=host.serving.live.generation)
+        yield GaugeMetricFamily(
+            "modelhost_configuration_generation", "Configurations that took over", value=host.configuration.generation
+        )
+        yield GaugeMetricFamily("modelhost_memory_bytes", "Bytes reserved on the CPU", value=host.pool.budget.used())
+        yield GaugeMetricFamily(
+            "modelhost_memory_limit_bytes", "Bytes that may be reserved", value=host.pool.budget.limit()
+        )

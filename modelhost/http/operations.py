@@ -1,0 +1,136 @@
+"""Switches for operators, and where the service stands for viewers. Every switch goes into the audit trail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from modelhost.errors import ConfigError, InvalidRequest
+from modelhost.http.answers import Route
+from modelhost.http.control import Control, Switched, plain
+from modelhost.http.door import Door
+from modelhost.http.roles import Role
+from modelhost.http.standing import standing
+
+_MOST_RECORDS = 1000
+Text = Annotated[str, Field(min_length=1, max_length=2000)]
+Number = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Promotion(_Asked):
+    """`versions`: component → version or `latest`, which flip as one set."""
+
+    versions: dict[str, Number] = Field(min_length=1)
+    reason: Text
+
+
+class OnePromotion(_Asked):
+    """A version of the component in the path."""
+
+    version: Number
+    reason: Text
+
+
+class Rollback(_Asked):
+    """`to_version`: where to; what served before and is stable by default. `together`: its mates may go back too."""
+
+    reason: Text
+    to_version: Number | None = None
+    together: bool = False
+
+
+class Nothing(_Asked):
+    """A body without keys, but for a reason."""
+
+    reason: str = Field(default="", max_length=2000)
+
+
+def routes(door: Door, control: Control) -> APIRouter:
+    """promote, rollback, status, history, reload."""
+    router = APIRouter(route_class=Route, tags=["operations"])
+    host = door.host
+
+    async def promoted(request: Request, component: str | None) -> Response:
+        async with door.acting(request, Role.OPERATOR, "promote") as action:
+            versions: Mapping[str, str]
+            if component is None:
+                asked = await door.asked(request, Promotion)
+                versions, reason = asked.versions, asked.reason
+            else:
+                one = await door.asked(request, OnePromotion)
+                versions, reason = {component: one.version}, one.reason
+            action.target, action.why = dict(versions), reason
+            switched = await door.aside(control.promote, versions, who=action.who, why=reason)
+            action.generation = switched.generation
+        return _answer(switched)
+
+    async def rolled_back(request: Request, component: str | None) -> Response:
+        async with door.acting(request, Role.OPERATOR, "rollback") as action:
+            asked = await door.asked(request, Rollback)
+            action.target, action.why = {component or "all": asked.to_version}, asked.reason
+            if component is None and asked.to_version is not None:
+                raise InvalidRequest("a version belongs to a component", "POST to /rollback/<component>")
+            switched = await door.aside(
+                control.rollback,
+                component,
+                asked.to_version,
+                who=action.who,
+                reason=asked.reason,
+                together=asked.together,
+            )
+            action.target, action.generation = dict(switched.versions), switched.generation
+        return _answer(switched)
+
+    @router.post("/promote")
+    async def promote_set(request: Request) -> Response:
+        return await promoted(request, None)
+
+    @router.post("/promote/{component}")
+    async def promote(request: Request, component: str) -> Response:
+        return await promoted(request, component)
+
+    @router.post("/rollback")
+    async def roll_set_back(request: Request) -> Response:
+        return await rolled_back(request, None)
+
+    @router.post("/rollback/{component}")
+    async def roll_back(request: Request, component: str) -> Response:
+        return await rolled_back(request, component)
+
+    @router.post("/configuration/reload")
+    async def reload(request: Request) -> dict[str, Any]:
+        async with door.acting(request, Role.ADMIN, "reload") as action:
+            action.why = (await door.asked(request, Nothing)).reason
+            outcome = await door.aside(host.reload)
+            action.target = list(outcome.changed)
+            if not outcome.ok:
+                raise ConfigError(outcome.error, f"generation {outcome.generation} of the configuration stays")
+        return {"generation": outcome.generation, "changed": list(outcome.changed)}
+
+    @router.get("/status")
+    async def status(request: Request) -> dict[str, Any]:
+        await door.demand(request, Role.VIEWER)
+        return await door.aside(standing, host, control)
+
+    @router.get("/history")
+    async def history(
+        request: Request, limit: Annotated[int, Query(ge=1, le=_MOST_RECORDS)] = 50
+    ) -> list[dict[str, Any]]:
+        await door.demand(request, Role.VIEWER)
+        records = await door.aside(host.serving.history.records)
+        return [plain(record) for record in reversed(records[-limit:])]
+
+    return router
+
+
+def _answer(switched: Switched) -> Response:
+    content = {"generation": switched.generation, "versions": dict(switched.versions), **switched.detail}
+    return JSONResponse(content)

@@ -1,0 +1,133 @@
+"""Triton's repository API: what there is, into memory, out of memory. A load switches nothing: `promote` does that.
+
+`load` takes the newest stable version, or one that `?version=` names, `parameters.version`, or a Triton model
+configuration with `version_policy.specific`. Whatever is in memory may be asked for by its number.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict
+
+from modelhost.errors import Conflict, InvalidRequest, Unknown
+from modelhost.host.host import ModelHost
+from modelhost.http.answers import Route
+from modelhost.http.door import Door
+from modelhost.http.roles import Role
+from modelhost.registry.base import LATEST
+
+
+class Index(BaseModel):
+    """`ready`: only what is in memory."""
+
+    model_config = ConfigDict(extra="ignore")
+    ready: bool = False
+
+
+class Repository(BaseModel):
+    """The body of a load or unload."""
+
+    model_config = ConfigDict(extra="ignore")
+    parameters: dict[str, Any] = {}
+
+
+def routes(door: Door) -> APIRouter:
+    """Index for viewers; load and unload for operators, into the audit trail."""
+    router = APIRouter(route_class=Route, tags=["repository"])
+    host = door.host
+
+    @router.post("/v2/repository/index")
+    async def index(request: Request) -> list[dict[str, str]]:
+        await door.demand(request, Role.VIEWER)
+        asked = await door.asked(request, Index)
+        return await door.aside(_index, host, asked.ready)
+
+    @router.post("/v2/repository/models/{name}/load")
+    async def load(request: Request, name: str) -> Response:
+        async with door.acting(request, Role.OPERATOR, "load") as action:
+            asked = await door.asked(request, Repository)
+            version = _version(request, asked.parameters) or LATEST
+            action.target, action.why = {name: version}, request.query_params.get("reason", "")
+            action.target = {name: await door.aside(host.load, name, version)}
+        return Response()
+
+    @router.post("/v2/repository/models/{name}/unload")
+    async def unload(request: Request, name: str) -> Response:
+        async with door.acting(request, Role.OPERATOR, "unload") as action:
+            asked = await door.asked(request, Repository)
+            version = _version(request, asked.parameters)
+            action.target, action.why = {name: version or "all"}, request.query_params.get("reason", "")
+            await door.aside(_unload, host, name, version)
+        return Response()
+
+    return router
+
+
+def _index(host: ModelHost, only_ready: bool) -> list[dict[str, str]]:
+    """One item for each version: READY in memory, LOADING, UNAVAILABLE with its status else."""
+    resident = {(each.component, each.version) for each in host.pool.residents()}
+    loading = set(host.pool.loading())
+    serving = host.serving.live.serving()
+    found = []
+    for name in host.settings.components:
+        try:
+            entries = host.registry.versions(name)
+        except Unknown:
+            continue
+        for entry in entries:
+            key = name, entry.version
+            state = "READY" if key in resident else "LOADING" if key in loading else "UNAVAILABLE"
+            if only_ready and state != "READY":
+                continue
+            serves = serving is not None and serving.versions.get(name) == entry.version
+            reason = "serves" if serves else str(entry.status)
+            found.append({"name": name, "version": entry.version, "state": state, "reason": reason})
+    return found
+
+
+def _unload(host: ModelHost, name: str, version: str | None) -> None:
+    """One version, or all that serve nobody. Raises Unknown, Conflict where only what serves is there."""
+    if version is not None:
+        host.unload(name, version)
+        return
+    there = [each for each in host.pool.residents() if each.component == name]
+    if not there:
+        raise Unknown(f"{name} is not in memory", "look at the index")
+    idle = [each for each in there if not each.holders and not each.pinned]
+    if not idle:
+        raise Conflict(f"{name} {', '.join(each.version for each in there)} serves", "swap it out first")
+    for each in idle:
+        host.unload(name, each.version)
+
+
+def _version(request: Request, parameters: Mapping[str, Any]) -> str | None:
+    if any(key.startswith("file:") for key in parameters):
+        raise InvalidRequest("weights are not taken from a request", "publish a version in the registry")
+    named = [request.query_params.get("version"), parameters.get("version"), _configured(parameters.get("config"))]
+    versions = {each for each in named if each}
+    if len(versions) > 1 or not all(isinstance(each, str) for each in versions):
+        raise InvalidRequest("the request names no one version", "name one, as text: 1.2.0")
+    return versions.pop() if versions else None
+
+
+def _configured(config: Any) -> Any:
+    """The version that a Triton model configuration names, by `version_policy.specific.versions`."""
+    if config is None:
+        return None
+    try:
+        document = json.loads(config)
+        versions = document.get("version_policy", {}).get("specific", {}).get("versions", [])
+        parameter = document.get("parameters", {}).get("version")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InvalidRequest("parameters.config is no model configuration", "it is JSON as text") from error
+    if isinstance(parameter, dict):
+        parameter = parameter.get("string_value")
+    if not versions:
+        return parameter
+    if len(versions) > 1:
+        raise InvalidRequest("a load brings one version", "name one")
+    return str(versions[0])

@@ -1,0 +1,99 @@
+"""A host behind HTTP, to be mounted into any FastAPI application: `ModelHttp(host).install(app)`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI, Request, Response
+
+from modelhost.errors import ModelHostError
+from modelhost.host.host import ModelHost
+from modelhost.host.request import Request as Models
+from modelhost.http import answers, operations, repository, v2
+from modelhost.http.control import Control, HostControl
+from modelhost.http.door import MOST_BYTES, STICKY_HEADER, Door
+from modelhost.http.headers import headers_of
+from modelhost.http.inference import Infer
+from modelhost.http.metrics import CONTENT_TYPE, Metrics
+from modelhost.http.roles import Caller, Role
+from modelhost.routing.features import Value
+from modelhost.routing.request import RequestFacts, api_major
+
+
+class ModelHttp:
+    """`router` has all endpoints; `facts`, `headers` and `demand` are for endpoints of a service's own.
+
+    `infer`: component → what asks its model by tensors, where the model has no `infer(inputs)` of its own.
+    `inference` and `metrics`: the role that these need, None for anybody. `control`: who carries out switches, where
+    it is not this host alone. `sticky`: the header by whose value an experiment assigns. `wait`: seconds that a
+    request for a version which is not in memory waits for it. `most_bytes` of a body.
+    """
+
+    def __init__(
+        self,
+        host: ModelHost,
+        *,
+        infer: Mapping[str, Infer] | None = None,
+        inference: Role | None = None,
+        metrics: Role | None = None,
+        control: Control | None = None,
+        sticky: str = STICKY_HEADER,
+        wait: float | None = 0.0,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
+        self.host = host
+        self.door = Door(host, most_bytes=most_bytes, sticky=sticky)
+        self.metrics = Metrics(host)
+        chosen = control or HostControl(host)
+        self.router = APIRouter()
+        self.router.include_router(v2.routes(self.door, chosen, infer or {}, inference, wait))
+        self.router.include_router(repository.routes(self.door))
+        self.router.include_router(operations.routes(self.door, chosen))
+        self.router.include_router(self._metrics_route(metrics))
+
+    def install(self, app: FastAPI, prefix: str = "") -> None:
+        """Mounts the endpoints, and lets every error of modelhost be an answer, also in the service's endpoints."""
+        app.include_router(self.router, prefix=prefix)
+        app.add_exception_handler(ModelHostError, answers.handle)
+
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        """For `FastAPI(lifespan=…)`: the host is closed when the server has answered its last request."""
+        try:
+            yield
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Counts nothing any more, and closes the host."""
+        self.metrics.close()
+        self.host.close()
+
+    async def facts(self, request: Request, *, key: str | None = None, **features: Value) -> RequestFacts:
+        """What routing may know of a request: `facts(request, text_length=len(text))`.
+
+        The version from `?version=` or X-Model-Version, the API from the path, the role from a verified token, the
+        sticky key from its header where `key` is not given. Raises InvalidRequest, Unauthenticated.
+        """
+        return await self.door.facts(request, api=api_major(request.url.path), key=key, features=features)
+
+    async def demand(self, request: Request, role: Role) -> Caller:
+        """Who calls, with this role or more. Raises Unauthenticated, Forbidden."""
+        caller = await self.door.demand(request, role)
+        assert caller is not None  # a role was demanded
+        return caller
+
+    def headers(self, models: Models) -> dict[str, str]:
+        """What an answer says of itself: version, set, generation, variant, confidence, the id of the request."""
+        return headers_of(models)
+
+    def _metrics_route(self, role: Role | None) -> APIRouter:
+        router = APIRouter(route_class=answers.Route, tags=["metrics"])
+
+        @router.get("/metrics")
+        async def metrics(request: Request) -> Response:
+            await self.door.demand(request, role)
+            return Response(await self.door.aside(self.metrics.text), media_type=CONTENT_TYPE)
+
+        return router

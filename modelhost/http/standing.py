@@ -1,0 +1,54 @@
+"""Where a service stands, as JSON: what serves, what is in memory, what loads and leaves, and what went wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelhost.host.host import ModelHost
+from modelhost.http.control import Control
+from modelhost.loading.memory import CPU
+from modelhost.loading.residency import Residency
+
+
+def standing(host: ModelHost, control: Control) -> dict[str, Any]:
+    """A moment's picture; nothing in it is a secret, though it is for viewers only."""
+    live = host.serving.live.serving()
+    return {
+        "ready": not (why := control.why_not_ready()),
+        "why_not_ready": why,
+        "generation": host.serving.live.generation,
+        "digest": live.digest if live else None,
+        "serving": {
+            name: {
+                "version": each.version,
+                "status": None if each.fallback else str(each.entry.status),
+                "shape": each.entry.info.interface.shape,
+                "fallback": each.fallback,
+            }
+            for name, each in (live or {}).items()
+        },
+        "memory": {"limit": host.pool.budget.limit(CPU), "used": host.pool.budget.used(CPU)},
+        "resident": [_resident(each) for each in host.pool.residents()],
+        "loading": [{"component": name, "version": version} for name, version in host.pool.loading()],
+        "leaving": [{"generation": each.generation, **each.versions} for each in host.serving.live.leaving()],
+        "configuration": {
+            "generation": host.configuration.generation,
+            "last_error": host.configuration.last_error,
+        },
+        "behind": [dict(each) for each in control.behind()],
+    }
+
+
+def _resident(each: Residency) -> dict[str, Any]:
+    return {
+        "component": each.component,
+        "version": each.version,
+        "bytes": each.bytes,
+        "device": each.placement.device,
+        "requests": each.leases - len(each.holders),
+        "holders": list(each.holders),
+        "pinned": each.pinned,
+        "idle_seconds": round(each.idle_seconds, 3),
+        "load_seconds": round(each.timing.load, 4),
+        "warm_up_seconds": round(each.timing.warm_up, 4),
+    }

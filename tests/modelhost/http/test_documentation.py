@@ -1,0 +1,109 @@
+"""The service of docs/modelhost.md is what its readers get: under 40 lines, published, started, switched, asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import requests
+
+ROOT = Path(__file__).parents[3]
+BLOCK = re.compile(r"^```(?:python|yaml) (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def _files() -> dict[str, str]:
+    return dict(BLOCK.findall((ROOT / "docs" / "modelhost.md").read_text()))
+
+
+def _run(folder: Path, *command: str) -> str:
+    made = subprocess.run(
+        [sys.executable, *command], cwd=folder, env=_environment(), capture_output=True, text=True, timeout=120
+    )
+    assert made.returncode == 0, made.stderr
+    return made.stdout.strip()
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def _lay_out(folder: Path) -> str:
+    """Writes the files, publishes two versions, adds a token and returns it."""
+    for name, text in _files().items():
+        (folder / name).write_text(text)
+    for version, french in (("1.0.0", "Bonjour"), ("1.1.0", "Salut")):
+        (folder / f"phrases-{version}").mkdir()
+        phrases = json.dumps({"en": f"Hello from {version}", "fr": french})
+        (folder / f"phrases-{version}" / "phrases.json").write_text(phrases)
+    _run(folder, "publish.py", "1.0.0", "stable")
+    _run(folder, "publish.py", "1.1.0")
+    return _run(folder, "-m", "modelhost.http.tokens", "add", "ann", "operator")
+
+
+def _eventually(ask: Any, wanted: Any) -> None:
+    deadline = time.monotonic() + 60
+    seen: Any = None
+    while seen != wanted:
+        assert time.monotonic() < deadline, f"{seen} instead of {wanted}"
+        try:
+            seen = ask()
+        except requests.ConnectionError:
+            time.sleep(0.05)
+
+
+def test_the_service_has_fewer_than_forty_lines() -> None:
+    lines = [line for line in _files()["service.py"].splitlines() if line.strip()]
+    assert 10 < len(lines) < 40
+    assert len(_files()["service.py"].splitlines()) < 40
+
+
+def test_the_service_runs_routes_switches_and_reloads(tmp_path: Path) -> None:
+    token = _lay_out(tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "service:app", "--port", str(port), "--log-level", "warning"]
+    server = subprocess.Popen(command, cwd=tmp_path, env=_environment())
+    at, bearer = f"http://127.0.0.1:{port}", {"Authorization": f"Bearer {token}"}
+
+    def greet(language: str) -> tuple[str, str]:
+        answer = requests.get(f"{at}/greet/{language}", timeout=30)
+        return answer.json()["text"], answer.headers["X-Model-Version"]
+
+    try:
+        _eventually(lambda: greet("en"), ("Hello from 1.0.0", "1.0.0"))
+        _eventually(lambda: greet("fr"), ("Salut", "1.1.0"))
+        asked = {"version": "1.1.0", "reason": "the trial went well"}
+        promoted = requests.post(f"{at}/promote/phrases", json=asked, headers=bearer, timeout=30)
+        assert promoted.status_code == 200, promoted.text
+        assert greet("en") == ("Hello from 1.1.0", "1.1.0")
+        back = requests.post(f"{at}/rollback/phrases", json={"reason": "it did not"}, headers=bearer, timeout=30)
+        assert back.json()["versions"] == {"phrases": "1.0.0"}
+        assert greet("en") == ("Hello from 1.0.0", "1.0.0")
+        _eventually(lambda: greet("fr"), ("Bonjour", "1.0.0"))
+        assert [json.loads(line)["what"] for line in (tmp_path / "audit.jsonl").read_text().splitlines()] == [
+            "promote",
+            "rollback",
+        ]
+        text = (tmp_path / "modelhost.yaml").read_text()
+        (tmp_path / "modelhost.yaml").write_text(text.replace("ttl: 10m", "ttl: 5m"))
+        server.send_signal(signal.SIGHUP)
+        status = {"Authorization": f"Bearer {token}"}
+
+        def generation() -> int:
+            answer = requests.get(f"{at}/status", headers=status, timeout=30).json()
+            number: int = answer["configuration"]["generation"]
+            return number
+
+        _eventually(generation, 2)
+    finally:
+        server.terminate()
+        assert server.wait(60) in (0, -signal.SIGTERM)

@@ -1,0 +1,68 @@
+"""What Prometheus is told: requests, seconds, what is loaded and how large, switches, failed loads."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from modelhost.http.roles import Role
+from tests.modelhost.http.site import Site
+from tests.modelhost.loading.published import damage
+from tests.modelhost.serving.workshop import eventually
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def _samples(site: Site) -> Samples:
+    answer = site.ask("GET", "/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    found: Samples = {}
+    for family in text_string_to_metric_families(answer.text):
+        for each in family.samples:
+            found[each.name, tuple(sorted(each.labels.items()))] = each.value
+    return found
+
+
+def _both(component: str, version: str, **more: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted({"component": component, "version": version, **more}.items()))
+
+
+def test_requests_memory_and_switches_per_component_and_version(site: Site) -> None:
+    site.pair("1.0.0", "1.1.0")
+    host = site.start()
+    for _ in range(3):
+        assert site.infer().status_code == 200
+    back = {"model": "1.0.0", "tokenizer": "1.0.0"}
+    assert site.ask("POST", "/promote", {"versions": back, "reason": "x"}, role=Role.OPERATOR).status_code == 200
+    assert site.ask("POST", "/rollback", {"reason": "x"}, role=Role.OPERATOR).status_code == 200
+    assert host.serving.events.flush()
+    found = _samples(site)
+    assert found["modelhost_requests_total", _both("model", "1.1.0", outcome="answered")] == 3
+    assert found["modelhost_requests_total", _both("tokenizer", "1.1.0", outcome="answered")] == 3
+    assert found["modelhost_request_seconds_count", _both("model", "1.1.0")] == 3
+    assert found["modelhost_loaded", _both("model", "1.1.0")] == 1
+    assert found["modelhost_loaded_bytes", _both("model", "1.1.0")] == 64
+    assert found["modelhost_serving", _both("model", "1.1.0")] == 1
+    assert found["modelhost_swaps_total", _both("model", "1.0.0")] == 1
+    assert found["modelhost_rollbacks_total", _both("model", "1.1.0")] == 1
+    assert found["modelhost_generation", ()] == 3
+
+
+def test_a_load_that_fails_is_counted(site: Site) -> None:
+    site.pair("1.0.0", "1.1.0")
+    damage(site.service.shop.registry.find("model", "1.0.0"), "cut")
+    site.start()
+    answer = site.ask("POST", "/v2/repository/models/model/load?version=1.0.0", {}, role=Role.OPERATOR)
+    assert (answer.status_code, answer.json()["kind"]) == (422, "IntegrityError")
+    assert _samples(site)["modelhost_load_failures_total", _both("model", "1.0.0")] == 1
+
+
+def test_a_request_that_fails_is_told_apart(site: Site) -> None:
+    site.pair("1.1.0")
+    host = site.start()
+    try:
+        with host.request() as models:
+            models["model"]
+            raise ZeroDivisionError
+    except ZeroDivisionError:
+        pass
+    eventually(lambda: _samples(site).get(("modelhost_requests_total", _both("model", "1.1.0", outcome="failed"))) == 1)

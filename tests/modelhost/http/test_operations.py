@@ -1,0 +1,173 @@
+"""Operators switch over HTTP: promote, rollback, reload. Roles hold, and the audit trail has all of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from modelhost.http.roles import Role
+from modelhost.registry.base import Status
+from tests.modelhost.http.site import CONFIGURATION, Site
+
+BOTH = {"model": "1.1.0", "tokenizer": "1.1.0"}
+BACK = {"model": "1.0.0", "tokenizer": "1.0.0"}
+
+
+def test_promote_swaps_a_set_marks_it_stable_and_says_what_it_did(site: Site) -> None:
+    site.pair("1.0.0")
+    site.pair("1.1.0", stable=False)
+    host = site.start()
+    answer = site.ask("POST", "/promote", {"versions": BOTH, "reason": "better"}, role=Role.OPERATOR)
+    assert answer.status_code == 200, answer.text
+    said = answer.json()
+    assert (said["versions"], said["generation"], said["changed"]) == (BOTH, 2, BOTH)
+    assert (said["outcome"], said["who"]) == ("switched", "operator-of-tests")
+    assert {"load", "warm_up", "flip", "total"} <= said["seconds"].keys()
+    assert host.registry.find("model", "1.1.0").status is Status.STABLE
+    assert site.ask("GET", "/say/x").json()["model"] == "model 1.1.0"
+
+
+def test_a_set_that_does_not_fit_is_refused_and_nothing_changes(site: Site) -> None:
+    site.pair("1.0.0", "1.1.0")
+    site.start()
+    answer = site.ask("POST", "/promote/model", {"version": "1.0.0", "reason": "try"}, role=Role.OPERATOR)
+    assert (answer.status_code, answer.json()["kind"]) == (422, "MateMismatch")
+    assert site.ask("GET", "/say/x").json()["model"] == "model 1.1.0"
+    noted = site.audit()[-1]
+    assert (noted["what"], noted["result"], noted["status"]) == ("promote", "refused", 422)
+    assert "do not fit together" in noted["error"]
+
+
+def test_rollback_of_a_component_of_a_set_and_of_everything(site: Site) -> None:
+    site.pair("1.0.0", "1.1.0", "1.2.0")
+    host = site.start()
+    host.promote(BOTH, who="ann", why="older first")
+    host.promote({"model": "1.2.0", "tokenizer": "1.2.0"}, who="ann", why="newest")
+    alone = site.ask("POST", "/rollback/model", {"reason": "worse"}, role=Role.OPERATOR)
+    assert alone.status_code == 422
+    assert "go back as one" in alone.json()["hint"]
+    answer = site.ask("POST", "/rollback/model", {"reason": "worse", "together": True}, role=Role.OPERATOR)
+    assert answer.json()["versions"] == BOTH, answer.text
+    assert host.registry.find("model", "1.2.0").status is Status.REJECTED
+    again = site.ask("POST", "/rollback/translation", {"reason": "no more"}, role=Role.OPERATOR)
+    assert (again.status_code, again.json()["kind"]) == (422, "NothingStable")
+    unknown = site.ask("POST", "/rollback/decoder", {"reason": "worse"}, role=Role.OPERATOR)
+    assert unknown.status_code == 404
+
+
+def test_rollback_to_a_named_version(site: Site) -> None:
+    site.pair("1.0.0", "1.1.0")
+    site.start()
+    body = {"to_version": "1.0.0", "reason": "asked for", "together": True}
+    refused = site.ask("POST", "/rollback/model", body, role=Role.OPERATOR)
+    assert refused.status_code == 422  # no set with it ever served
+    assert site.ask("POST", "/rollback", {**body}, role=Role.OPERATOR).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "least"),
+    [
+        ("POST", "/promote", {"versions": BACK, "reason": "why"}, Role.OPERATOR),
+        ("POST", "/promote/model", {"version": "1.0.0", "reason": "why"}, Role.OPERATOR),
+        ("POST", "/rollback", {"reason": "why"}, Role.OPERATOR),
+        ("POST", "/rollback/model", {"reason": "why"}, Role.OPERATOR),
+        ("POST", "/v2/repository/models/model/load", {}, Role.OPERATOR),
+        ("POST", "/v2/repository/models/model/unload", {}, Role.OPERATOR),
+        ("POST", "/v2/repository/index", {}, Role.VIEWER),
+        ("POST", "/configuration/reload", {}, Role.ADMIN),
+        ("GET", "/status", None, Role.VIEWER),
+        ("GET", "/history", None, Role.VIEWER),
+    ],
+)
+def test_each_door_opens_from_its_role_on(site: Site, method: str, path: str, body: object, least: Role) -> None:
+    site.pair("1.0.0")
+    site.start()
+    assert site.ask(method, path, body).status_code == 401
+    for role in Role:
+        status = site.ask(method, path, body, role=role).status_code
+        assert (status == 403) == (role < least), (role, status)
+        assert status != 401
+
+
+def test_refused_callers_are_in_the_trail_and_bodies_are_read_after_the_token(site: Site) -> None:
+    site.pair("1.0.0")
+    site.start()
+    assert site.ask("POST", "/promote", {"nonsense": 1}).status_code == 401
+    assert site.ask("POST", "/promote", {"nonsense": 1}, role=Role.VIEWER).status_code == 403
+    unread = site.ask("POST", "/promote", {"nonsense": 1}, role=Role.OPERATOR)
+    assert unread.status_code == 400
+    assert "nonsense" in unread.json()["error"]
+    nobody, viewer, operator = site.audit()
+    assert (nobody["who"], nobody["result"], nobody["status"]) == ("", "refused", 401)
+    assert (viewer["who"], viewer["role"], viewer["status"]) == ("viewer-of-tests", "viewer", 403)
+    assert (operator["who"], operator["result"], operator["status"]) == ("operator-of-tests", "refused", 400)
+    assert all(each["what"] == "promote" and each["client"] == "127.0.0.1" for each in site.audit())
+
+
+def test_without_a_reason_nothing_happens(site: Site) -> None:
+    site.pair("1.0.0", "1.1.0")
+    site.start()
+    assert site.ask("POST", "/promote", {"versions": BACK}, role=Role.OPERATOR).status_code == 400
+    assert site.ask("POST", "/rollback", {"reason": "  "}, role=Role.OPERATOR).status_code == 400
+    assert site.ask("GET", "/say/x").json()["model"] == "model 1.1.0"
+
+
+def test_an_audit_trail_that_cannot_be_written_stops_the_act(site: Site) -> None:
+    site.pair("1.0.0", "1.1.0")
+    (site.path / "audit.jsonl").mkdir()
+    site.start()
+    answer = site.ask("POST", "/promote", {"versions": BACK, "reason": "why"}, role=Role.OPERATOR)
+    assert answer.status_code == 503
+    assert "audit" in answer.json()["error"]
+    assert site.ask("GET", "/say/x").json()["model"] == "model 1.1.0"
+
+
+def test_without_a_file_of_tokens_nobody_operates(site: Site) -> None:
+    site.pair("1.0.0", "1.1.0")
+    site.start(CONFIGURATION.replace("tokens: tokens.jsonl, ", ""))
+    answer = site.ask("POST", "/promote", {"versions": BACK, "reason": "why"}, role=Role.ADMIN)
+    assert answer.status_code == 401
+    assert "knows no tokens" in answer.json()["error"]
+    assert site.infer().status_code == 200
+
+
+def test_status_and_history_say_who_switched_what_and_why(site: Site) -> None:
+    site.pair("1.0.0", "1.1.0")
+    site.start()
+    site.ask("POST", "/promote", {"versions": BACK, "reason": "to compare"}, role=Role.OPERATOR)
+    status = site.ask("GET", "/status", role=Role.VIEWER).json()
+    assert {name: each["version"] for name, each in status["serving"].items()} == BACK
+    assert (status["generation"], status["ready"], status["behind"]) == (2, True, [])
+    assert {each["version"] for each in status["resident"]} >= {"1.0.0"}
+    latest, start = site.ask("GET", "/history?limit=2", role=Role.VIEWER).json()
+    assert (latest["who"], latest["why"], latest["after"]) == ("operator-of-tests", "to compare", BACK)
+    assert start["kind"] == "start"
+    assert site.ask("GET", "/history?limit=0", role=Role.VIEWER).status_code == 400
+
+
+def test_a_reload_takes_over_or_says_why_not(site: Site) -> None:
+    site.pair("1.0.0", "1.1.0")
+    site.start()
+    site.service.write(CONFIGURATION + "routing: {translation: {rules: [{name: all, when: 1 <}]}}\n")
+    refused = site.ask("POST", "/configuration/reload", {}, role=Role.ADMIN)
+    assert refused.status_code == 422
+    assert "routing.translation.rules[0]" in refused.json()["error"]
+    short = "{name: short, when: text_length < 3, version: 1.0.0}"
+    site.service.write(CONFIGURATION + f"routing: {{translation: {{rules: [{short}]}}}}\n")
+    for name in ("model", "tokenizer"):
+        site.ask("POST", f"/v2/repository/models/{name}/load?version=1.0.0", {}, role=Role.OPERATOR)
+    taken = site.ask("POST", "/configuration/reload", {"reason": "a rule"}, role=Role.ADMIN)
+    assert taken.json() == {"generation": 2, "changed": ["routing"]}
+    assert site.ask("GET", "/say/x").json() == {"model": "model 1.0.0", "tokenizer": "tokenizer 1.0.0"}
+    assert site.ask("GET", "/say/long").json()["model"] == "model 1.1.0"
+
+
+def test_a_role_in_a_rule_comes_from_a_verified_token_alone(site: Site) -> None:
+    site.pair("1.0.0", "1.1.0")
+    rule = '{name: admins, when: user_role == "admin", version: 1.0.0}'
+    host = site.start(CONFIGURATION + f"routing: {{translation: {{rules: [{rule}]}}}}\n")
+    host.load("model", "1.0.0")
+    host.load("tokenizer", "1.0.0")
+    assert site.ask("GET", "/say/x", role=Role.ADMIN).json()["model"] == "model 1.0.0"
+    assert site.ask("GET", "/say/x", role=Role.OPERATOR).json()["model"] == "model 1.1.0"
+    forged = {"X-User-Role": "admin", "user_role": "admin"}
+    assert site.ask("GET", "/say/x?user_role=admin", headers=forged).json()["model"] == "model 1.1.0"
