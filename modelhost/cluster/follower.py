@@ -108,8 +108,11 @@ class Follower:
             return Readiness(True, away=self._away)
         if goal is None:
             return Readiness(False, self._away or "nothing was committed yet, and nothing serves", self._away)
-        what, why = f"generation {goal.generation} ({spoken(goal.versions)})", self._loads.why(goal.generation)
-        return Readiness(False, f"{what} cannot be loaded: {why}" if why else f"{what} is being loaded", self._away)
+        number, what = goal.generation, f"generation {goal.generation} ({spoken(goal.versions)})"
+        if why := self._loads.why(number):
+            return Readiness(False, f"{what} cannot be loaded: {why}", self._away)
+        obstacle = self._loads.obstacle(number)
+        return Readiness(False, f"{what} is being loaded{': ' if obstacle else ''}{obstacle}", self._away)
 
     @property
     def generation(self) -> int:
@@ -254,7 +257,7 @@ class Follower:
             return State.LOADED, number, ""
         if why := self._loads.why(number):
             return State.UNABLE, number, why
-        return State.LOADING, number, ""
+        return State.LOADING, number, self._loads.obstacle(number)
 
     def _end_abandoned(self) -> None:
         proposal = self._desired.proposal

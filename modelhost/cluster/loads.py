@@ -8,9 +8,17 @@ from collections.abc import Callable, Iterable
 
 from modelhost.cluster.desired import Committed, Proposal
 from modelhost.cluster.preparing import Prepared, Preparing, let_go
-from modelhost.errors import ModelHostError
+from modelhost.errors import Loading, ModelHostError, RegistryUnavailable
 
 _log = logging.getLogger(__name__)
+
+
+class _Load:
+    """One that is under way."""
+
+    def __init__(self) -> None:
+        self.abandoned = threading.Event()
+        self.obstacle = ""
 
 
 class Loads:
@@ -28,7 +36,7 @@ class Loads:
         self._ended = ended
         self._lock = threading.Lock()
         self._prepared: dict[int, Prepared] = {}
-        self._loading: dict[int, object] = {}
+        self._loading: dict[int, _Load] = {}
         self._failed: dict[int, tuple[float, str]] = {}
 
     @property
@@ -54,14 +62,20 @@ class Loads:
         with self._lock:
             return self._failed.get(generation, (0.0, ""))[1]
 
+    def obstacle(self, generation: int) -> str:
+        """What keeps a load that goes on from getting further, or nothing."""
+        with self._lock:
+            load = self._loading.get(generation)
+            return "" if load is None else load.obstacle
+
     def begin(self, goal: Committed | Proposal) -> None:
         """Load a set that is neither here nor on its way."""
-        mark = object()
+        load = _Load()
         with self._lock:
-            self._loading[goal.generation] = mark
+            self._loading[goal.generation] = load
             self._failed.pop(goal.generation, None)
         name = f"modelhost-generation-{goal.generation}"
-        threading.Thread(target=self._bring, args=(goal, mark), name=name, daemon=True).start()
+        threading.Thread(target=self._bring, args=(goal, load), name=name, daemon=True).start()
 
     def take(self, generation: int) -> Prepared:
         """A prepared set, which belongs to the caller from here on."""
@@ -73,7 +87,8 @@ class Loads:
         with self._lock:
             stale = [self._prepared.pop(number) for number in generations if number in self._prepared]
             for number in generations:
-                self._loading.pop(number, None)
+                if (load := self._loading.pop(number, None)) is not None:
+                    load.abandoned.set()
         for each in stale:
             let_go(each)
 
@@ -82,24 +97,36 @@ class Loads:
         with self._lock:
             self._failed = {number: self._failed[number] for number in but if number in self._failed}
 
-    def _bring(self, goal: Committed | Proposal, mark: object) -> None:
+    def _bring(self, goal: Committed | Proposal, load: _Load) -> None:
         prepared: Prepared = {}
         failure = ""
         try:
-            prepared = self._preparing.prepare(goal.versions, goal.generation)
+            prepared = self._persist(goal, load)
         except ModelHostError as error:
             failure = str(error)
         except BaseException as error:
             _log.exception("generation %d", goal.generation)
             failure = f"{type(error).__name__}: {error}"
-        if not self._landed(goal.generation, mark, prepared, failure):
+        if not self._landed(goal.generation, load, prepared, failure):
             let_go(prepared)
         self._ended()
 
-    def _landed(self, generation: int, mark: object, prepared: Prepared, failure: str) -> bool:
+    def _persist(self, goal: Committed | Proposal, load: _Load) -> Prepared:
+        """Tries on where the registry is out of reach: that says nothing about the set. Its coordinator has patience,
+        or has not."""
+        while True:
+            try:
+                return self._preparing.prepare(goal.versions, goal.generation)
+            except (RegistryUnavailable, Loading) as error:
+                load.obstacle = str(error)
+                _log.warning("generation %d is tried again: %s", goal.generation, error)
+                if load.abandoned.wait(min(error.retry_after, self._retry)):
+                    raise
+
+    def _landed(self, generation: int, load: _Load, prepared: Prepared, failure: str) -> bool:
         """False where it was abandoned meanwhile."""
         with self._lock:
-            if self._loading.get(generation) is not mark:
+            if self._loading.get(generation) is not load:
                 return False
             del self._loading[generation]
             if failure:

@@ -73,7 +73,7 @@ def test_a_set_that_cannot_be_loaded_after_a_return_is_tried_again_and_again(cre
     anna = crew.hire("anna", loader=loader)
     crew.until(lambda: "bad answer" in anna.follower.ready().reason)
     assert not anna.follower.ready().ready
-    assert crew.coordinator.report().behind == ("anna",)
+    crew.until(lambda: crew.coordinator.report().behind == ("anna",))
     del loader.failing["model 1.0.0"]
     crew.until_served(1)
 
