@@ -105,8 +105,15 @@ def _ask(
     texts: list[str | None] = [None] * len(sources)
     troubles: dict[int, str] = {}
     in_a_row, patience = 0, max(GIVE_UP_AFTER, 4 * section.concurrency)
-    with Lanes(section.concurrency, lambda: Client(target.url), subject.alive) as lanes:
-        replies = lanes.map(lambda client, source: extractor.text(client.send(section.request, source)), sources)
+    with Lanes(section.concurrency, lambda: Client(target.url, target.headers), subject.alive) as lanes:
+
+        def answer(client: Client, source: str) -> tuple[str | None, str]:
+            reply = client.send(section.request, source)
+            text, trouble = extractor.text(reply)
+            strange = "" if text is None else target.stranger(reply.headers)
+            return (None, strange) if strange else (text, trouble)
+
+        replies = lanes.map(answer, sources)
         for count, (index, (text, trouble)) in enumerate(replies, 1):
             texts[index] = text
             in_a_row = 0 if text is not None else in_a_row + 1

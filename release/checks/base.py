@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -20,13 +20,24 @@ class Target:
     """A running release: where it answers, and what it is. Digests key the answers that may be kept.
 
     `weights` is a digest of whatever shapes its answers beside the image (configuration, mounted weights); "" where
-    there is nothing of the kind.
+    there is nothing of the kind. `headers` go with every case of the benchmark set: they name a version, where one
+    service answers with several; an answer counts only where its headers name what `proof` says.
     """
 
     url: str  # http://127.0.0.1:8101, no trailing slash
     release: str
     image_id: str = ""
     weights: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    proof: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def stranger(self, headers: Mapping[str, str]) -> str:
+        """Why an answer with these headers (names in lower case) is not this target's; "" where it is."""
+        for name, wanted in self.proof.items():
+            told = headers.get(name.lower(), "")
+            if wanted not in [part.strip() for part in told.split(",")]:
+                return f"not answered by {wanted}: {name} is {told}" if told else f"the answer has no {name}"
+        return ""
 
 
 @dataclass(frozen=True)

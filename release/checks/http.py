@@ -6,6 +6,7 @@ A reply that never came is a value too: checks count failures, so nothing here r
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -56,10 +57,12 @@ class Client:
     Environment proxies, redirects and urllib3's retries are off: what is measured is the service itself.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
+        """`headers` go with every `send`, and before what a request says itself."""
         import requests
 
         self._url = url.rstrip("/")
+        self._headers = dict(headers or {})
         self._deadline = Deadline(0)
         self._session = requests.Session()
         self._session.trust_env = False
@@ -69,7 +72,7 @@ class Client:
     def send(self, request: Request, source: str = "") -> Reply:
         """Sends `request` with every `{source}` replaced."""
         path, body = fill(request, source)
-        return self._send(request.method, path, body, request.headers, request.timeout)
+        return self._send(request.method, path, body, {**request.headers, **self._headers}, request.timeout)
 
     def get(self, path: str, timeout: float) -> Reply:
         return self._send("GET", path, None, {}, timeout)
