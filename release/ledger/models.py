@@ -21,7 +21,7 @@ class ModelSwitches(Shelf):
     def finish_model_switch(
         self, switch_id: str, state: ModelState, after: str | None, exit_code: int, message: str
     ) -> None:
-        """How it ended, and what serves (or is `latest`) since. Raises LedgerError for one that never began."""
+        """How it ended, and what serves since. Raises LedgerError for one that never began."""
         sql = f"UPDATE {_TABLE} SET state = ?, after = ?, exit_code = ?, message = ?, ended_at = ? WHERE id = ?"
         with self._database.transaction() as connection:
             values = (state.value, after, exit_code, rows.column(message), self._clock(), switch_id)

@@ -134,12 +134,14 @@ class SwitchRow:
 
 @dataclass(frozen=True)
 class ModelSwitchRow:
-    """A component's version that was promoted or left. `before` and `after` are what served, or what `latest` meant;
-    None where nothing did. `place` is the registry or the service's address."""
+    """A component's version that was promoted, or left. `version` is what was asked for, None for "the one before".
+    `before` and `after` are what served, or what `latest` meant in the registry; None where nothing did, and `after`
+    also where it did not end well. `place` is the registry, or the service's address."""
 
     id: str
     action: ModelAction
     component: str
+    version: str | None
     before: str | None
     after: str | None
     place: str

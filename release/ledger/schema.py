@@ -112,6 +112,7 @@ CREATE TABLE model_switches (
     id TEXT NOT NULL UNIQUE,
     action TEXT NOT NULL,
     component TEXT NOT NULL,
+    version TEXT,
     before TEXT,
     after TEXT,
     place TEXT NOT NULL,

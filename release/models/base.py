@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 LATEST = "latest"
 
@@ -26,6 +27,18 @@ class Version:
     bytes: int
     digest: str
     metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A version as a running service knows it. `state` is READY in memory, LOADING or UNAVAILABLE; `status` None of
+    the one that serves."""
+
+    component: str
+    version: str
+    state: str
+    serves: bool
+    status: str | None
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,24 @@ class Switched:
     text: str
 
 
+class Running(Protocol):
+    """A service that answers requests with a version of a component, the one that serves or one that they name."""
+
+    url: str
+
+    def prepare(self, component: str, version: str) -> bool:
+        """Brings it into memory beside what serves, so that requests may name it; False where it was there."""
+
+    def leave(self, component: str, version: str) -> None:
+        """Out of memory again."""
+
+    def headers(self, component: str, version: str) -> Mapping[str, str]:
+        """Of a request that this version is to answer."""
+
+    def proof(self, component: str, version: str) -> Mapping[str, str]:
+        """Header → what an answer made by this version names there."""
+
+
 class Board(Protocol):
     """Where a component's version is switched: a registry, by its status log, or a service that runs.
 
@@ -95,14 +126,19 @@ class Board(Protocol):
     """
 
     where: str
-    runs: ClassVar[bool]
-    """Whether something answers with the version: only then can it be asked a benchmark set."""
+
+    @property
+    def running(self) -> Running | None:
+        """What can be asked a benchmark set; None where nothing runs."""
 
     def number(self, component: str, version: str) -> str:
         """The number of a version that is there."""
 
     def current(self, component: str) -> str | None:
         """What serves, or what `latest` means; None where nothing does."""
+
+    def is_so(self, component: str, version: str) -> bool:
+        """Whether promoting it would change nothing."""
 
     def promote(self, component: str, version: str, who: str, why: str) -> Switched:
         """Checked first; harmless where it is so already."""

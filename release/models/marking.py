@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
 from release.errors import Refused
 from release.models.base import Switched
-from release.models.registry import ModelRegistry
+
+if TYPE_CHECKING:
+    from release.models.registry import ModelRegistry
 
 
 class RegistryBoard:
     """The `Board` protocol over a registry. Nothing that runs is asked, and nothing that runs is told."""
 
-    runs: ClassVar[bool] = False
-
     def __init__(self, registry: ModelRegistry) -> None:
         self._registry = registry
         self.where = registry.where
+
+    @property
+    def running(self) -> None:
+        return None
 
     def number(self, component: str, version: str) -> str:
         return self._registry.number(component, version)
 
     def current(self, component: str) -> str | None:
         return next(iter(self._registry.stable(component)), None)
+
+    def is_so(self, component: str, version: str) -> bool:
+        return version in self._registry.stable(component)
 
     def promote(self, component: str, version: str, who: str, why: str) -> Switched:
         """Marks it stable, once its files were checked. Raises Refused where they are not as published."""

@@ -112,10 +112,10 @@ class ModelRegistry:
 
     # -- keeping house -----------------------------------------------------------------------------------------
 
-    def verify(self, component: str, full: bool) -> list[Verified]:
-        """Every version of a component, broken ones too. `full`: by sha256, and from a URL what lies there now."""
+    def verify(self, component: str, full: bool, version: str | None = None) -> list[Verified]:
+        """Every version of a component, broken ones too, or one. `full`: by sha256; of a URL, what lies there now."""
         with mapped(self._tell):
-            names = self._published(component)
+            names = self._published(component) if version is None else [version]
             if not names:
                 self._registry.versions(component)  # raises, and says which components there are
             found = ((name, self._problems(component, name, full)) for name in sorted(names, key=_order, reverse=True))

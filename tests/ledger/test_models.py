@@ -19,8 +19,9 @@ SWITCH = ModelSwitchRow(
     id="m-1",
     action=ModelAction.PROMOTE,
     component="translator",
+    version="1.1.0",
     before="1.0.0",
-    after="1.1.0",
+    after=None,
     place="/srv/models",
     state=ModelState.RUNNING,
     actor="anna",
@@ -47,18 +48,18 @@ def of_version_1(path: Path, release: ReleaseRow, deployment: DeploymentRow) -> 
 def test_a_model_switch_comes_back_as_it_began_and_as_it_ended(ledger: Ledger) -> None:
     ledger.begin_model_switch(SWITCH)
     assert ledger.model_switches() == [SWITCH]
-    ledger.finish_model_switch("m-1", ModelState.REFUSED, "1.0.0", 1, "quality refused it")
+    ledger.finish_model_switch("m-1", ModelState.REFUSED, None, 1, "quality refused it")
     (row,) = ledger.model_switches()
-    assert (row.state, row.after, row.exit_code, row.message) == (ModelState.REFUSED, "1.0.0", 1, "quality refused it")
+    assert (row.state, row.after, row.exit_code, row.message) == (ModelState.REFUSED, None, 1, "quality refused it")
     assert row.ended_at is not None
 
 
 def test_model_switches_are_told_apart_by_component_and_state(ledger: Ledger) -> None:
     ledger.begin_model_switch(SWITCH)
     ledger.begin_model_switch(replace(SWITCH, id="m-2", component="tokenizer", before=None))
-    ledger.finish_model_switch("m-2", ModelState.MARKED, "1.1.0", 0, "done")
+    ledger.finish_model_switch("m-2", ModelState.MARKED, "1.2.0", 0, "done")
     assert [row.id for row in ledger.model_switches()] == ["m-2", "m-1"]
-    assert [row.id for row in ledger.model_switches(component="tokenizer")] == ["m-2"]
+    assert [(row.id, row.after) for row in ledger.model_switches(component="tokenizer")] == [("m-2", "1.2.0")]
     assert [row.id for row in ledger.model_switches(state=ModelState.RUNNING)] == ["m-1"]
 
 

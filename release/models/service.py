@@ -1,0 +1,244 @@
+"""A service that runs on modelhost, asked over its HTTP API: what it holds, what serves, and a switch of that.
+
+Its token is sent to this one address and shown nowhere. Redirects and the environment's proxies are not followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from release.config.secret import Secret
+from release.errors import ModelsError, Refused, ReleaseError, UsageError
+from release.models.base import Held, Switched
+
+VERSION_HEADER = "X-Model-Version"
+SET_HEADER = "X-Model-Set"
+_CONNECT_S = 5.0
+_LOOK_S = 15.0
+_SWITCH_S = 900.0  # it loads and warms up gigabytes before it answers
+
+
+@dataclass(frozen=True)
+class Address:
+    """`url` of the service, `prefix` the path below which its model API is mounted, "" for none."""
+
+    url: str
+    prefix: str = ""
+    token: Secret | None = None
+
+
+class ModelService:
+    """The questions and acts of the API, each with errors that are the toolkit's own."""
+
+    def __init__(self, address: Address) -> None:
+        self.url = address.url.rstrip("/")
+        self._base = self.url + address.prefix.rstrip("/")
+        self._token = address.token
+
+    def held(self) -> list[Held]:
+        """Every version that it knows of, each component's newest first."""
+        serving = self.serving()
+        index = self._ask("POST", "/v2/repository/index", {}, _LOOK_S)
+        found = []
+        for row in _rows(index, self._base):
+            component, version = str(row.get("name", "")), str(row.get("version", ""))
+            serves = serving.get(component) == version
+            status = None if serves else str(row.get("reason", ""))  # the index says of what serves just that
+            found.append(Held(component, version, str(row.get("state", "")), serves, status))
+        return found
+
+    def serving(self) -> dict[str, str]:
+        """Component → the version that serves."""
+        return {name: str(each.get("version", "")) for name, each in self._serving().items()}
+
+    def falls_back(self, component: str, version: str) -> bool:
+        """Whether this is the stand-in that serves while no version can."""
+        each = self._serving().get(component, {})
+        return each.get("version") == version and each.get("fallback") is True
+
+    def describe(self, component: str, version: str) -> dict[str, Any]:
+        """What it tells of a version that may be asked for: inputs, outputs, its note."""
+        path = f"/v2/models/{quote(component, safe='')}/versions/{quote(version, safe='')}"
+        return _mapping(self._ask("GET", path, None, _LOOK_S), self._base)
+
+    def load(self, component: str, version: str) -> None:
+        """Into memory, where requests may name it."""
+        path = f"/v2/repository/models/{quote(component, safe='')}/load"
+        self._ask("POST", path, {"parameters": {"version": version}}, _SWITCH_S)
+
+    def unload(self, component: str, version: str) -> None:
+        """Out of memory. Raises Refused for one that serves."""
+        path = f"/v2/repository/models/{quote(component, safe='')}/unload"
+        self._ask("POST", path, {"parameters": {"version": version}}, _LOOK_S)
+
+    def promote(self, component: str, version: str, reason: str) -> dict[str, Any]:
+        """Lets it serve and marks it stable; what the service says of the switch."""
+        asked = {"version": version, "reason": reason}
+        return _mapping(self._ask("POST", f"/promote/{quote(component, safe='')}", asked, _SWITCH_S), self._base)
+
+    def rollback(self, component: str, to: str | None, reason: str, together: bool) -> dict[str, Any]:
+        """To the version before or to `to`; `together`: its mates may go back with it."""
+        asked = {"reason": reason, "together": together, **({"to_version": to} if to is not None else {})}
+        return _mapping(self._ask("POST", f"/rollback/{quote(component, safe='')}", asked, _SWITCH_S), self._base)
+
+    def _serving(self) -> dict[str, dict[str, Any]]:
+        status = _mapping(self._ask("GET", "/status", None, _LOOK_S), self._base)
+        serving = status.get("serving")
+        if not isinstance(serving, dict) or not all(isinstance(each, dict) for each in serving.values()):
+            raise _stranger(self._base)
+        return serving
+
+    def _ask(self, method: str, path: str, body: Any, seconds: float) -> Any:
+        import requests
+
+        with requests.Session() as session:
+            session.trust_env = False
+            if self._token is not None:
+                session.headers["Authorization"] = f"Bearer {self._token.reveal()}"
+            try:
+                answer = session.request(
+                    method, self._base + path, json=body, timeout=(_CONNECT_S, seconds), allow_redirects=False
+                )
+            except requests.Timeout as error:
+                raise ModelsError(
+                    f"{self._base} did not answer {method} {path} within {seconds:g} s",
+                    hint="look at its log; `release models list --url …` shows how things stand",
+                ) from error
+            except (requests.RequestException, OSError, ValueError) as error:
+                raise ModelsError(
+                    f"{self._base} cannot be asked: {_cause(error)}", hint="is the service running, and the URL right?"
+                ) from error
+        return _read(answer.status_code, answer.content, self._base, path)
+
+
+class ServiceBoard:
+    """The `Board` and `Running` protocols over a service. `together`: a rollback may take mates along."""
+
+    def __init__(self, service: ModelService, *, together: bool = False) -> None:
+        self._service, self._together = service, together
+        self.where = self.url = service.url
+
+    @property
+    def running(self) -> ServiceBoard:
+        return self
+
+    def number(self, component: str, version: str) -> str:
+        wanted = version.strip().removeprefix("v")
+        known = [held.version for held in self._service.held() if held.component == component]
+        if wanted in known:
+            return wanted
+        if not known:
+            there = ", ".join(self._service.serving()) or "none"
+            raise UsageError(f"{self.where} has no component {component}", hint=f"there is {there}")
+        raise UsageError(f"{self.where} knows no version {version} of {component}", hint=f"there is {', '.join(known)}")
+
+    def current(self, component: str) -> str | None:
+        return self._service.serving().get(component)
+
+    def is_so(self, component: str, version: str) -> bool:
+        return self.current(component) == version
+
+    def promote(self, component: str, version: str, who: str, why: str) -> Switched:
+        told = self._service.promote(component, version, f"{why} (asked for by {who})")
+        before, after = _before(told, component), _after(told, component)
+        replaced = f", {before} before it" if before not in (None, after) else ""
+        text = f"{component} {after} serves{' already' if before == after else ''}{replaced}"
+        return Switched(before, after, before != after, _with_notes(text, told))
+
+    def rollback(self, component: str, to: str | None, who: str, why: str) -> Switched:
+        told = self._service.rollback(component, to, f"{why} (asked for by {who})", self._together)
+        before, after = _before(told, component), _after(told, component)
+        left = told.get("rejected") or {}
+        rejected = ", ".join(f"{name} {version}" for name, version in left.items())
+        text = f"{component} {after} serves again" + (f"; {rejected} is rejected" if rejected else "")
+        if component in (told.get("fallbacks") or ()):
+            text = f"no stable version of {component} is left: its fallback serves; {rejected} is rejected"
+        return Switched(before, after, before != after, _with_notes(text, told))
+
+    def prepare(self, component: str, version: str) -> bool:
+        resident = {(held.component, held.version) for held in self._service.held() if held.state == "READY"}
+        if (component, version) in resident:
+            return False
+        self._service.load(component, version)
+        return True
+
+    def leave(self, component: str, version: str) -> None:
+        self._service.unload(component, version)
+
+    def headers(self, component: str, version: str) -> Mapping[str, str]:
+        """None for a fallback that serves: it is in no registry, and nobody can name it."""
+        return {} if self._service.falls_back(component, version) else {VERSION_HEADER: version}
+
+    def proof(self, component: str, version: str) -> Mapping[str, str]:
+        return {SET_HEADER: f"{component}={version}"}
+
+
+def _read(status: int, content: bytes, base: str, path: str) -> Any:
+    """The body of a good answer as JSON, None where there is none; else the error that it speaks of."""
+    import json
+
+    try:
+        body = json.loads(content) if content.strip() else None
+    except ValueError:
+        body = None if 200 <= status < 300 else {}
+        if 200 <= status < 300:
+            raise _stranger(base) from None
+    if 200 <= status < 300:
+        return body
+    if not isinstance(body, dict) or "kind" not in body:
+        raise ModelsError(
+            f"{base} answers {path} with {status}, and not as a model API does",
+            hint="name the address of a service on modelhost; `models.prefix` says where its API is mounted",
+        )
+    kind = _error_of(status)
+    hint = str(body.get("hint") or "") or None
+    if status in (401, 403):
+        hint = f"{hint or 'send a token'}: models.token in release.yaml, or RELEASE_MODELS_TOKEN"
+    raise kind(str(body.get("error", "")), hint=hint, reason=str(body["kind"]))
+
+
+def _error_of(status: int) -> type[ReleaseError]:
+    if status in (400, 404):
+        return UsageError
+    return Refused if status in (409, 422) else ModelsError
+
+
+def _stranger(base: str) -> ModelsError:
+    return ModelsError(f"what answers at {base} is no model API", hint="is it the right URL, and the right prefix?")
+
+
+def _mapping(answer: Any, base: str) -> dict[str, Any]:
+    if not isinstance(answer, dict):
+        raise _stranger(base)
+    return answer
+
+
+def _rows(answer: Any, base: str) -> list[dict[str, Any]]:
+    if not isinstance(answer, list) or not all(isinstance(row, dict) for row in answer):
+        raise _stranger(base)
+    return answer
+
+
+def _before(told: Mapping[str, Any], component: str) -> str | None:
+    before = told.get("before")
+    return before.get(component) if isinstance(before, dict) else None
+
+
+def _after(told: Mapping[str, Any], component: str) -> str | None:
+    versions = told.get("versions")
+    return versions.get(component) if isinstance(versions, dict) else None
+
+
+def _with_notes(text: str, told: Mapping[str, Any]) -> str:
+    return "; ".join([text, *(str(note) for note in told.get("notes") or ())])
+
+
+def _cause(error: BaseException) -> str:
+    text = str(error)
+    for known in ("Connection refused", "Name or service not known", "Connection reset", "certificate verify failed"):
+        if known in text:
+            return known.lower()
+    return f"{type(error).__name__}: {text[:200]}"
