@@ -24,10 +24,14 @@ from release.rollout import identity
 from release.rollout.hands import Hands, Plan, Whole
 
 if TYPE_CHECKING:
-    from release.config.model import Manifest
+    from release.config.load import Loaded
+    from release.config.model import Manifest, Models
     from release.engine.base import Engine
     from release.image.build import Obtained, Sources
     from release.image.store import ImageStore, Progress, RegistryClient
+    from release.models.base import Board
+    from release.models.registry import ModelRegistry
+    from release.models.service import ModelService
     from release.notify import Occasion
     from release.proxy.base import Front, Proxy
     from release.source.repository import Resolved, Source
@@ -87,6 +91,93 @@ class Desk:
         """Hands for the manifest one stands in, deployed or not (`release proxy install`, `doctor`)."""
         manifest, config = self._loaded()
         return self.hands(manifest, config)
+
+    def for_models(self) -> tuple[Hands, Path]:
+        """Hands for a model switch, and the folder of its benchmark set: by the manifest one stands in, else by what
+        is deployed."""
+        from release.config.load import to_ledger
+
+        loaded = self._here()
+        if loaded is None:
+            return self.for_scope(), self.cwd
+        return self.hands(loaded.manifest, to_ledger(loaded.manifest)), loaded.root
+
+    def models(self, *, needed: bool = True) -> Models | None:
+        """The manifest's `models`, for a look. None where it has none, or where there is neither manifest nor state.
+
+        `needed` False: None also where it cannot be told which service is meant.
+        """
+        if (loaded := self._here()) is not None:
+            return loaded.manifest.models
+        if self.service is None and not known_scopes(self.root):
+            return None
+        try:
+            state = self._state()
+        except UsageError:
+            if needed:
+                raise
+            return None
+        with Ledger(state.ledger, readonly=True) as ledger:
+            config = _in_force(ledger)
+        return None if config is None else _from_ledger(config, self.environ).models
+
+    def model_registry(self, where: str | None, section: Models | None) -> ModelRegistry:
+        """The registry that is named, else the manifest's. Raises UsageError where there is none."""
+        from release.models.place import Place, opened
+
+        named = section.registry if where is None and section is not None else where
+        if named is None:
+            raise UsageError(
+                "no model registry is named",
+                hint="--registry DIR, or `models: {registry: /srv/models}` in release.yaml",
+            )
+        place = named if "://" in named else str(self.cwd / Path(named).expanduser())
+        return opened(Place(place, self.root / ".cache" / "models"), lambda text: self.report(Said(text, "warning")))
+
+    def model_service(self, url: str | None, section: Models | None) -> ModelService | None:
+        """The running service that is named, else the manifest's; None where there is none.
+
+        The manifest's token goes to the manifest's service alone; RELEASE_MODELS_TOKEN to whichever is asked.
+        """
+        from release.config.secret import Secret, read
+        from release.models.service import Address, ModelService
+
+        own = section.url if section is not None else None
+        named = url if url is not None else own
+        if named is None:
+            return None
+        given = self.environ.get("RELEASE_MODELS_TOKEN")
+        token = Secret(given) if given else None
+        if token is None and section is not None and section.token is not None and own in (None, named):
+            token = read("models.token", section.token)
+        return ModelService(Address(named, section.prefix if section is not None else "", token))
+
+    def model_board(
+        self, url: str | None, registry: str | None, section: Models | None, *, together: bool = False
+    ) -> Board:
+        """Where versions are switched: what is named, else the manifest's service, else its registry."""
+        from release.models.marking import RegistryBoard
+        from release.models.service import ServiceBoard
+
+        service = self.model_service(url, section) if registry is None else None
+        if service is not None:
+            return ServiceBoard(service, together=together)
+        if together:
+            raise UsageError(
+                "in a registry every component goes back alone", hint="--together is for a running service"
+            )
+        return RegistryBoard(self.model_registry(registry, section))
+
+    def switched_models(self) -> list[tuple[str, str]]:
+        """Component and version of what was switched to last and of what was there before, by every service's ledger:
+        several may have their models in one registry."""
+        from release.operations.models import switched_to
+
+        found: list[tuple[str, str]] = []
+        for scope in known_scopes(self.root):
+            with Ledger(State(self.root, scope).ledger, readonly=True) as ledger:
+                found += switched_to(ledger)
+        return found
 
     def hands(self, manifest: Manifest, config: dict[str, object]) -> Hands:
         state = State(self.root, manifest.scope)
@@ -163,6 +254,18 @@ class Desk:
 
         loaded = load(self.manifest, start=self.cwd, overrides=self.overrides, environ=self.environ)
         return loaded.manifest, to_ledger(loaded.manifest)
+
+    def _here(self) -> Loaded | None:
+        """The manifest one stands in, unless another service was named."""
+        from release.config.load import load
+
+        try:
+            loaded = load(self.manifest, start=self.cwd, overrides=self.overrides, environ=self.environ)
+        except ManifestError as error:
+            if self.manifest is None and "no release.yaml" in error.message:
+                return None
+            raise
+        return loaded if self.service in (None, loaded.manifest.scope, loaded.manifest.service) else None
 
     def _manifest(self, source: Source, resolved: Resolved) -> tuple[Manifest, dict[str, object], str]:
         from release.config import load as loading

@@ -33,6 +33,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "config": ("config", "Show, check or describe the manifest."),
         "accept": ("keep", "Lift a rejection, with a reason."),
         "prune": ("keep", "Remove images and containers that no rollback needs."),
+        "models": ("models", "Look at, publish and switch versions of models."),
         "remove": ("keep", "Take a service off this host, with all that is its own."),
         "proxy": ("proxy", "Install, look at or take down nginx in front of the service."),
     },

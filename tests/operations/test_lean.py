@@ -7,7 +7,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-HEAVY = ("apprise", "docker", "git", "jinja2", "numpy", "pydantic", "requests", "rich", "sacrebleu", "yaml")
+HEAVY = (
+    "apprise",
+    "docker",
+    "fsspec",
+    "git",
+    "jinja2",
+    "modelhost",
+    "numpy",
+    "pydantic",
+    "requests",
+    "rich",
+    "sacrebleu",
+    "yaml",
+)
 ROLLBACK = (
     "release.cli.commands.rollback",
     "release.wiring",

@@ -9,6 +9,7 @@ import click
 from release.cli.console import choose, harmless
 from release.cli.session import Session
 from release.cli.settings import common
+from release.ledger.records import DeploymentRow, ModelSwitchRow
 from release.naming import echoed
 
 
@@ -19,17 +20,24 @@ from release.naming import echoed
 @common
 @click.pass_context
 def history(context: click.Context, limit: int) -> int:
-    """List the deployments and rollbacks, newest first."""
+    """List the deployments, rollbacks and model switches, newest first."""
     with Session.of(context) as session:
         _, hands = session.for_scope()
-        rows = hands.ledger.deployments(limit=limit)
         from release.cli.console import history as picture
+
+        models = hands.ledger.model_switches(limit=limit)
+        rows = picture.newest(hands.ledger.deployments(limit=limit), models, limit)
 
         return session.show(
             {
                 "ok": True,
-                "deployments": [picture.as_json(row) for row in rows],
+                "deployments": [picture.as_json(row) for row in rows if isinstance(row, DeploymentRow)],
                 "switches": [asdict(row) for row in hands.ledger.switches(limit=limit)],
+                "model_switches": [
+                    picture.model_as_json(row, hands.ledger.verdicts(row.id))
+                    for row in rows
+                    if isinstance(row, ModelSwitchRow)
+                ],
             },
             lambda: picture.lines(rows, choose.width()),
         )

@@ -10,15 +10,24 @@ import click
 
 from release.cli.console import tables
 from release.cli.console.status import _STATES as COLOURS
-from release.ledger.records import DeploymentRow
+from release.ledger.records import DeploymentRow, ModelSwitchRow
+from release.verdict import Verdict
+
+Row = DeploymentRow | ModelSwitchRow
 
 
-def lines(rows: Sequence[DeploymentRow], width: int) -> list[str]:
-    """One line a run where the width allows it; what went wrong stands below it."""
+def newest(deployments: Sequence[DeploymentRow], models: Sequence[ModelSwitchRow], limit: int) -> list[Row]:
+    """Both together, as they happened; each is given newest first."""
+    rows: list[Row] = [*deployments, *models]
+    return sorted(rows, key=lambda row: row.started_at, reverse=True)[:limit]
+
+
+def lines(rows: Sequence[Row], width: int) -> list[str]:
+    """One line a run or model switch where the width allows it; what went wrong stands below it."""
     if not rows:
         return ["nothing was deployed yet"]
     columns = ["started (UTC)", "what", "release", "outcome", "by", "deployment"]
-    cells = [[started(r), str(r.kind), r.release, str(r.state), r.actor, r.id] for r in rows]
+    cells = [[started(r), *_what(r), str(r.state), r.actor, r.id] for r in rows]
     head, rule, *body = tables.text(columns, cells, max(width, 100))
     found = [click.style(head, dim=True), click.style(rule, dim=True)]
     position = -1
@@ -39,19 +48,32 @@ def as_json(row: DeploymentRow) -> dict[str, Any]:
     return document
 
 
-def started(row: DeploymentRow) -> str:
+def model_as_json(row: ModelSwitchRow, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """The row, and what the gate said."""
+    said = [{"check": one.check, "outcome": str(one.outcome), "reason": one.reason} for one in verdicts]
+    return {**asdict(row), "verdicts": said}
+
+
+def _what(row: Row) -> tuple[str, str]:
+    if isinstance(row, DeploymentRow):
+        return str(row.kind), row.release
+    return f"model {row.action}", f"{row.component} {row.version or row.after or ''}".strip()
+
+
+def started(row: Row) -> str:
     return row.started_at[:19].replace("T", " ")
 
 
-def _why(row: DeploymentRow, width: int) -> list[str]:
-    """The reason of a run that did not end well, or of a rollback, on at most two lines."""
-    reason = row.message if row.exit_code else str(row.facts.get("reason", "") or "")
+def _why(row: Row, width: int) -> list[str]:
+    """The reason of a run that did not end well, of a rollback or of a model switch, on at most two lines."""
+    asked = row.reason if isinstance(row, ModelSwitchRow) else str(row.facts.get("reason", "") or "")
+    reason = row.message if row.exit_code else asked
     return [
         click.style(f"    {tables.cut(line.strip(), max(width, 100) - 4)}", dim=True)
         for line in reason.splitlines()[:2]
     ]
 
 
-def _coloured(line: str, row: DeploymentRow) -> str:
+def _coloured(line: str, row: Row) -> str:
     state = str(row.state)
     return line.replace(f" {state} ", f" {click.style(state, fg=COLOURS.get(state))} ", 1)

@@ -1,0 +1,368 @@
+"""`release models`: versions of models, in a registry or in a service that runs."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from release.cli.commands.deploy import vouching
+from release.cli.console import choose
+from release.cli.group import Suggesting
+from release.cli.session import Session
+from release.cli.settings import F, common
+
+if TYPE_CHECKING:
+    from release.models.service import ModelService
+
+
+@click.group(cls=Suggesting)
+@common
+def models() -> None:
+    """Look at, publish and switch versions of models.
+
+    For services that keep versions of their models with `modelhost`. The registry is `models.registry` of the
+    manifest, or --registry: a directory, or a URL such as s3://bucket/models. `list`, `show`, `promote` and `rollback`
+    ask the service that runs instead, where `models.url` or --url names one: there a switch takes effect at once. Its
+    token is `models.token`, or RELEASE_MODELS_TOKEN in the environment.
+    """
+
+
+def _registry(command: F) -> F:
+    return click.option("--registry", metavar="WHERE", help="Another registry than the manifest's: directory or URL.")(
+        command
+    )
+
+
+def _anywhere(command: F) -> F:
+    """Adds what names a registry or a service: not both."""
+    url = click.option("--url", metavar="URL", callback=_is_url, help="The running service, by its model API.")
+    return url(_registry(command))
+
+
+def _is_url(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not value.startswith(("http://", "https://")):
+        raise click.BadParameter(f"{value[:200]!r} is no URL, such as http://127.0.0.1:8080", context, parameter)
+    return value
+
+
+def _one_place(context: click.Context, url: str | None, registry: str | None) -> None:
+    if url is not None and registry is not None:
+        raise click.UsageError("either --url or --registry, not both", context)
+
+
+def _reason(command: F) -> F:
+    return click.option("--reason", required=True, metavar="TEXT", help="Why; kept in the ledger and the registry.")(
+        command
+    )
+
+
+# -- looking -------------------------------------------------------------------------------------------------------
+
+
+@models.command("list")
+@click.argument("component", required=False)
+@_anywhere
+@common
+@click.pass_context
+def list_(context: click.Context, component: str | None, registry: str | None, url: str | None) -> int:
+    """List the versions of one component or of all, newest first.
+
+    In a registry with what each is; of a service with what serves, and what is in memory.
+    """
+    _one_place(context, url, registry)
+    with Session.of(context) as session:
+        from release.cli.console import models as picture
+        from release.operations.models import as_json
+
+        desk = session.desk
+        section = None if registry is not None else desk.models(needed=url is None)
+        if registry is None and (service := desk.model_service(url, section)) is not None:
+            return _held(session, service, component)
+        asked = desk.model_registry(registry, section)
+        found = asked.versions(component)
+        document = {"ok": True, "registry": asked.where, "versions": [as_json(one) for one in found]}
+        return session.show(document, lambda: picture.listed(found, choose.width()))
+
+
+def _held(session: Session, service: ModelService, component: str | None) -> int:
+    from dataclasses import asdict
+
+    from release.cli.console import models as picture
+    from release.operations.models import held
+
+    found = held(service, component)
+    document = {"ok": True, "service": service.url, "versions": [asdict(one) for one in found]}
+    return session.show(document, lambda: picture.held(found, choose.width()))
+
+
+@models.command()
+@click.argument("component")
+@click.argument("version", required=False, default="latest")
+@_anywhere
+@common
+@click.pass_context
+def show(context: click.Context, component: str, version: str, registry: str | None, url: str | None) -> int:
+    """Show all that is known of a version: what it says of itself, and who changed its status.
+
+    Without VERSION of the newest stable one, `latest`; of a service, of the one that serves.
+    """
+    _one_place(context, url, registry)
+    with Session.of(context) as session:
+        from release.cli.console import models as picture
+        from release.operations.models import as_json
+
+        desk = session.desk
+        section = None if registry is not None else desk.models(needed=url is None)
+        if registry is None and (service := desk.model_service(url, section)) is not None:
+            return _described(session, service, component, version)
+        asked = desk.model_registry(registry, section)
+        found = asked.describe(component, version)
+        document = {
+            "ok": True,
+            "registry": asked.where,
+            **as_json(found.version),
+            "says": found.says,
+            "log": [{"at": c.at.isoformat(), "status": c.status, "who": c.who, "why": c.why} for c in found.log],
+        }
+        return session.show(document, lambda: picture.described(found))
+
+
+def _described(session: Session, service: ModelService, component: str, version: str) -> int:
+    from dataclasses import asdict
+
+    from release.cli.console import models as picture
+    from release.operations.models import told_of
+
+    one, says = told_of(service, component, version)
+    return session.show(
+        {"ok": True, "service": service.url, **asdict(one), "says": says}, lambda: picture.told(one, says)
+    )
+
+
+# -- switching -----------------------------------------------------------------------------------------------------
+
+
+@models.command()
+@click.argument("component")
+@click.argument("version")
+@_reason
+@_anywhere
+@click.option("--cases", metavar="FILE", help="Another benchmark set than that of checks.quality.")
+@click.option("--without-gate", metavar="REASON", help="Do not ask the quality gate, and say why; kept in the ledger.")
+@vouching
+@click.option("--ignore-freeze", metavar="REASON", help="Promote within a freeze window, and say why.")
+@common
+@click.pass_context
+def promote(
+    context: click.Context,
+    component: str,
+    version: str,
+    reason: str,
+    registry: str | None,
+    url: str | None,
+    cases: str | None,
+    without_gate: str | None,
+    approve: bool,
+    accept_no_data: dict[str, str],
+    ignore_freeze: str | None,
+) -> int:
+    """Let a version serve, or mark it stable, after the quality gate.
+
+    A service that runs loads it beside what serves, is asked the benchmark set (`checks.quality`, or --cases) by both,
+    and switches where the new one is not worse. In a registry it is marked stable once its files are found to be those
+    that were published, and services take it from there; nothing runs there that could be asked, so where there is a
+    benchmark set it takes --without-gate.
+
+    \b
+      release models promote translator 1.1.0 --reason 'better on names'
+      release models promote translator 1.1.0 --reason 'better on names' --without-gate 'compared by hand'
+    """
+    _one_place(context, url, registry)
+    with Session.of(context, live=True) as session:
+        from release.errors import UsageError
+        from release.operations import models_gate, models_switch
+
+        if without_gate is not None and not without_gate.strip():
+            raise UsageError("leaving the gate out needs a reason", hint="--without-gate 'compared by hand'")
+        desk = session.desk
+        hands, tree = desk.for_models()
+        board = desk.model_board(url, registry, hands.manifest.models)
+        gate = models_gate.Gate(
+            models_gate.with_cases(hands.manifest.checks.quality, session.settings.path(cases)),
+            tree,
+            without=without_gate,
+            accepted=accept_no_data.get(models_gate.NAME),
+            approved=approve,
+        )
+        wish = models_switch.Wish(component, version, reason, ignore_freeze)
+        return session.done(models_switch.promote(hands, board, wish, gate, partial(desk.hold, hands)))
+
+
+@models.command()
+@click.argument("component")
+@click.option("--to", metavar="VERSION", help="A stable version; default: the one before.")
+@click.option("--together", is_flag=True, help="Of a service: components that fit no more may go back with it.")
+@_reason
+@_anywhere
+@common
+@click.pass_context
+def rollback(
+    context: click.Context,
+    component: str,
+    to: str | None,
+    together: bool,
+    reason: str,
+    registry: str | None,
+    url: str | None,
+) -> int:
+    """Go back to the version before, or to a named one.
+
+    Of a service to what served before and is stable, in a registry to the newest stable one below `latest`. What is
+    left is rejected, and comes back only by `promote`. Given twice it goes further back. It waits for nothing: no gate
+    is asked, and a deployment that is under way does not matter.
+
+    \b
+      release models rollback translator --reason 'wrong names'
+      release models rollback translator --to 1.0.0 --reason 'wrong names'
+    """
+    _one_place(context, url, registry)
+    with Session.of(context) as session:
+        from release.operations import models_switch
+
+        desk = session.desk
+        hands, _ = desk.for_models()
+        board = desk.model_board(url, registry, hands.manifest.models, together=together)
+        return session.done(models_switch.rollback(hands, board, models_switch.Wish(component, to, reason)))
+
+
+# -- the registry itself -------------------------------------------------------------------------------------------
+
+
+@models.command()
+@click.argument("source")
+@click.argument("component", required=False)
+@click.argument("version", required=False)
+@click.option(
+    "--metadata", metavar="FILE", help="YAML or JSON: loader, note, metrics, interface, and what else it says."
+)
+@click.option("--note", metavar="TEXT", help="What changed, in a sentence.")
+@click.option(
+    "--from", "form", type=click.Choice(["folder", "huggingface", "dvc"]), default="folder", show_default=True,
+    help="What SOURCE is: a folder of files, a Hugging Face-style one, or a .dvc file.",
+)  # fmt: skip
+@click.option("--allow-pickle", metavar="FILE", multiple=True, help="Publish this pickle. May be repeated.")
+@_registry
+@common
+@click.pass_context
+def publish(
+    context: click.Context,
+    source: str,
+    component: str | None,
+    version: str | None,
+    metadata: str | None,
+    note: str | None,
+    form: Any,
+    allow_pickle: tuple[str, ...],
+    registry: str | None,
+) -> int:
+    """Copy a folder of weights into the registry as a new, unstable version.
+
+    What is said of it comes from the command line, from --metadata, and from what SOURCE says of itself: a
+    `version.json`, a model card. Where something lacks, nothing is published and the refusal names all of it. A number
+    is taken for good; repeated with the same files, nothing happens.
+
+    \b
+      release models publish out/ translator 1.1.0 --metadata model.yaml --note 'trained on news too'
+    """
+    with Session.of(context) as session:
+        from release.operations.models import Publication
+        from release.operations.models import publish as go
+
+        desk, path = session.desk, session.settings.path
+        asked = desk.model_registry(registry, None if registry is not None else desk.models())
+        said = {"component": component, "version": version, "note": note}
+        given = {name: value for name, value in said.items() if value is not None}
+        folder, file = path(source), path(metadata)
+        assert folder is not None
+        return session.done(go(asked, Publication(folder, form, file, given, allow_pickle), session.report))
+
+
+@models.command()
+@click.argument("component", required=False)
+@click.argument("version", required=False)
+@click.option("--full", is_flag=True, help="By sha256 instead of a fast hash; from a URL, what lies there now.")
+@_registry
+@common
+@click.pass_context
+def verify(context: click.Context, component: str | None, version: str | None, full: bool, registry: str | None) -> int:
+    """Find out whether files are those that were published. Exit code 1 where some are not.
+
+    Of one version, of a component or of all, broken ones too. From a URL files are pulled into a cache for this.
+    """
+    with Session.of(context, live=True) as session:
+        from dataclasses import asdict
+
+        from release.operations.models import verify as go
+
+        desk = session.desk
+        asked = desk.model_registry(registry, None if registry is not None else desk.models())
+        found = go(asked, component, version, full, session.report)
+        bad = [one for one in found if one.problems]
+        document = {"ok": not bad, "registry": asked.where, "full": full, "versions": [asdict(one) for one in found]}
+
+        def lines() -> list[str]:
+            told = []
+            for one in found:
+                sign = click.style("✗", fg="red") if one.problems else click.style("✓", fg="green")
+                told.append(f"{sign} {one.component} {one.version}")
+                told += [f"    {problem}" for problem in one.problems]
+            return told or ["there is no version"]
+
+        return session.show(document, lines, 1 if bad else 0)
+
+
+@models.command()
+@click.option("--dry-run", is_flag=True, help="Show what would go; remove nothing.")
+@click.option("--keep", type=click.IntRange(3), metavar="N", help="Stable versions kept of each component; default 3.")
+@click.option("--pin", metavar="COMPONENT=VERSION", multiple=True, help="Keep this one. May be repeated.")
+@_registry
+@common
+@click.pass_context
+def gc(context: click.Context, dry_run: bool, keep: int | None, pin: tuple[str, ...], registry: str | None) -> int:
+    """Remove versions that nothing needs.
+
+    What stays: the newest stable ones of each component (`models.keep`), what was switched to last and the one before
+    it, what the service of `models.url` has in memory, candidates, what is pinned, and the mates of all these. A number
+    that is gone stays taken.
+    """
+    with Session.of(context) as session:
+        from dataclasses import asdict
+
+        from release.operations import models as operations
+
+        desk = session.desk
+        pinned = [operations.pin(text) for text in pin]
+        section = desk.models(needed=registry is None)
+        service = desk.model_service(None, section) if registry is None else None
+        asked = desk.model_registry(registry, section)
+        found = operations.collect(
+            asked,
+            in_use=[*desk.switched_models(), *(operations.in_memory(service) if service is not None else ())],
+            pinned=pinned,
+            keep=keep if keep is not None else section.keep if section is not None else 3,
+            grace=section.grace if section is not None else operations.GRACE,
+            dry_run=dry_run,
+        )
+
+        def lines() -> list[str]:
+            gone = [one for one in found.verdicts if not one.stays]
+            told = [f"{'would go' if dry_run else 'removed'}  {c.component} {c.version}: {c.reason}" for c in gone]
+            if dry_run or session.settings.verbose:
+                told += [f"stays    {c.component} {c.version}: {c.reason}" for c in found.verdicts if c.stays]
+            told += [f"swept    {name}" for name in found.swept]
+            space = f"{found.bytes / 1e6:.1f} MB {'would be' if dry_run else 'are'} free again"
+            return [*told, space] if gone else [*told, "nothing to remove"]
+
+        return session.show({"ok": True, "dry_run": dry_run, "registry": asked.where, **asdict(found)}, lines)

@@ -1,0 +1,81 @@
+"""Versions of models, as a table or one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from release.cli.console import tables
+from release.models.base import Described, Held, Version
+
+_COLOURS = {"stable": "green", "rejected": "red", "unstable": "yellow"}
+
+
+def listed(versions: Sequence[Version], width: int) -> list[str]:
+    """One line a version; `latest` stands at the one that it means."""
+    if not versions:
+        return ["there is no version"]
+    columns = ["component", "version", "status", "made (UTC)", "MB", "note"]
+    rows = [
+        [
+            one.component,
+            one.version,
+            f"{one.status}, latest" if one.latest else one.status,
+            f"{one.created:%Y-%m-%d %H:%M}",
+            f"{one.bytes / 1e6:.1f}",
+            one.note,
+        ]
+        for one in versions
+    ]
+    return tables.text(columns, rows, width)
+
+
+def held(versions: Sequence[Held], width: int) -> list[str]:
+    """One line a version of a service: what serves, what is in memory, what it could bring."""
+    if not versions:
+        return ["there is no version"]
+    rows = [
+        [one.component, one.version, "serves" if one.serves else "", one.state, one.status or ""] for one in versions
+    ]
+    return tables.text(["component", "version", "", "state", "status"], rows, width)
+
+
+def told(one: Held, says: Mapping[str, Any]) -> list[str]:
+    """A version of a service, with what the service tells of it."""
+    serves = ", serves" if one.serves else ""
+    lines = [f"{one.component} {one.version}  {one.state}{serves}" + (f", {one.status}" if one.status else "")]
+    for side in ("inputs", "outputs"):
+        lines.append(f"  {side:<15} {', '.join(_tensor(tensor) for tensor in says.get(side, []))}")
+    return lines + [f"  {name:<15} {_said(value)}" for name, value in says.get("parameters", {}).items() if value]
+
+
+def described(found: Described) -> list[str]:
+    """Every field with something to say, then the status log."""
+    one = found.version
+    status = click.style(one.status, fg=_COLOURS.get(one.status))
+    lines = [f"{one.component} {one.version}  {status}{', latest' if one.latest else ''}", f"  {one.note}"]
+    for name, value in found.says.items():
+        if name not in ("component", "version", "note", "format", "files", "interface") and value not in (None, {}, []):
+            lines.append(f"  {name:<15} {_said(value)}")
+    for side in ("inputs", "outputs"):
+        tensors = found.says.get("interface", {}).get(side, [])
+        lines.append(f"  {side:<15} {', '.join(_tensor(tensor) for tensor in tensors)}")
+    lines.append(f"  {'shape':<15} {found.says.get('interface', {}).get('shape', '')}")
+    lines.append(f"  {'digest':<15} {one.digest}")
+    lines += [f"  {file['bytes']:>15,} {file['path']}" for file in found.says.get("files", [])]
+    lines += [f"  {change.at:%Y-%m-%d %H:%M} {change.status} by {change.who}: {change.why}" for change in found.log]
+    return lines
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_said(each)}" for name, each in value.items() if each not in (None, {}, []))
+    if isinstance(value, list):
+        return ", ".join(_said(each) for each in value)
+    return str(value)
+
+
+def _tensor(tensor: dict[str, Any]) -> str:
+    return f"{tensor['name']} {tensor['datatype']} {tensor['shape']}"

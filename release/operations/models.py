@@ -1,0 +1,134 @@
+"""Looking at model versions, and keeping their registry in order. What is switched is in `models_switch`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from release.errors import UsageError
+from release.ledger.records import ModelState, StepState
+from release.models import drafts
+from release.models.base import LATEST, Collected, Held, Verified, Version
+from release.naming import echoed
+from release.operations.result import Result
+from release.pipeline.events import Report, Said, StepBegan, StepEnded, StepProgress
+from release.rollout import identity
+
+if TYPE_CHECKING:
+    from release.ledger.store import Ledger
+    from release.models.registry import ModelRegistry
+    from release.models.service import ModelService
+
+GRACE = 7 * 86400.0  # seconds
+_SWITCHED = (ModelState.SWITCHED, ModelState.MARKED)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What a person wants to publish; `said` goes before the metadata file."""
+
+    source: Path
+    form: drafts.Form
+    metadata: Path | None
+    said: Mapping[str, Any]
+    allow_pickles: Collection[str] = ()
+
+
+def publish(registry: ModelRegistry, wanted: Publication, report: Report) -> Result:
+    """Into the registry as an unstable version. Raises Refused, which names all that lacks, and UsageError."""
+    draft = drafts.read(
+        wanted.source, wanted.form, wanted.metadata, wanted.said, lambda text: report(Said(text, "warning"))
+    )
+    version, fresh = registry.publish(draft.files, draft.metadata, identity.actor(), wanted.allow_pickles)
+    name = f"{version.component} {version.version}"
+    text = (
+        f"{name} is published, {version.bytes / 1e6:.1f} MB; it is {version.status} until it is promoted"
+        if fresh
+        else f"{name} was published before with the same content; it is {version.status}"
+    )
+    report(Said(text))
+    data = {"component": version.component, "version": version.version, "digest": version.digest, "fresh": fresh}
+    return Result(0, "published", text, data=data)
+
+
+def verify(
+    registry: ModelRegistry, component: str | None, version: str | None, full: bool, report: Report
+) -> list[Verified]:
+    """Every version, of one component or of all, or one alone; broken ones too. Raises UsageError for wrong names."""
+    number = registry.number(component, version) if component is not None and version is not None else None
+    step, began = "verify", time.monotonic()
+    report(StepBegan(step))
+    found: list[Verified] = []
+    for name in [component] if component is not None else registry.components():
+        report(StepProgress(step, name))
+        found += registry.verify(name, full, number)
+    state = StepState.FAILED if any(one.problems for one in found) else StepState.DONE
+    report(StepEnded(step, state, f"{len(found)} versions", time.monotonic() - began))
+    return found
+
+
+def collect(
+    registry: ModelRegistry,
+    in_use: Collection[tuple[str, str]],
+    pinned: Collection[tuple[str, str]],
+    keep: int,
+    grace: float,
+    dry_run: bool,
+) -> Collected:
+    """Removes versions that nothing needs; `grace` in seconds. Raises UsageError for a pin that is no version."""
+    for component, version in pinned:
+        registry.number(component, version)
+    return registry.collect(in_use, pinned, keep, grace, dry_run)
+
+
+def switched_to(ledger: Ledger) -> list[tuple[str, str]]:
+    """Component and version of what was switched to last, and of what was there before: a rollback may want it."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in ledger.model_switches(limit=500):
+        if row.state in _SWITCHED:
+            versions = dict.fromkeys((row.version, row.after, row.before))
+            found.setdefault(row.component, [(row.component, one) for one in versions if one is not None])
+    return [name for names in found.values() for name in names]
+
+
+def held(service: ModelService, component: str | None) -> list[Held]:
+    """What a service knows of, of one component or of all. Raises UsageError for a component that it does not have."""
+    found = service.held()
+    wanted = [one for one in found if component in (None, one.component)]
+    if not wanted and component is not None:
+        there = ", ".join(dict.fromkeys(one.component for one in found)) or "none"
+        raise UsageError(f"{service.url} has no component {echoed(component)}", hint=f"there is {there}")
+    return wanted
+
+
+def told_of(service: ModelService, component: str, version: str) -> tuple[Held, dict[str, Any]]:
+    """A version as a service holds it (`latest`: the one that serves), and what it tells of it."""
+    known = held(service, component)
+    number = version.removeprefix("v")
+    for one in known:
+        if one.version == number or (version == LATEST and one.serves):
+            return one, service.describe(component, one.version)
+    there = ", ".join(one.version for one in known)
+    raise UsageError(f"{service.url} has no version {echoed(version)} of {component}", hint=f"there is {there}")
+
+
+def in_memory(service: ModelService) -> list[tuple[str, str]]:
+    """Component and version of all that a service serves or holds. Raises ModelsError where it cannot be asked."""
+    return [(one.component, one.version) for one in service.held() if one.serves or one.state != "UNAVAILABLE"]
+
+
+def pin(text: str) -> tuple[str, str]:
+    """`translator=1.0.0` → component and version. Raises UsageError."""
+    component, sign, version = text.partition("=")
+    if not sign or not component.strip() or not version.strip():
+        raise UsageError(f"{echoed(text)} is no COMPONENT=VERSION", hint="--pin translator=1.0.0")
+    return component.strip(), version.strip()
+
+
+def as_json(version: Version) -> dict[str, Any]:
+    return {name: getattr(version, name) for name in Version.__dataclass_fields__} | {
+        "created": version.created.isoformat()
+    }

@@ -1,0 +1,114 @@
+"""The quality gate of a model switch: the version that is to serve against the one that does, on the benchmark set."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from release.checks.base import Subject, Target
+from release.errors import Refused, ReleaseError, UsageError
+from release.models.base import Board, Running
+from release.pipeline.events import StepBegan, StepProgress, VerdictGiven
+from release.rollout.hands import Hands
+from release.verdict import Outcome, Verdict, no_data, skipped
+
+if TYPE_CHECKING:
+    from release.config.model import Quality
+
+NAME = "quality"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """`section` is the manifest's `checks.quality`, None where it has none; `tree` the folder that its cases lie in.
+
+    `without` is a person's reason for not asking at all, `accepted` one for taking no data as good enough.
+    """
+
+    section: Quality | None
+    tree: Path
+    without: str | None = None
+    accepted: str | None = None
+    approved: bool = False
+
+
+def with_cases(section: Quality | None, cases: Path | None) -> Quality | None:
+    """The section with another benchmark set. Raises UsageError where nothing says how the service is asked."""
+    if cases is None:
+        return section
+    if section is None:
+        raise UsageError(
+            "there is a benchmark set, and nothing says how the service is asked",
+            hint="describe request, answer and metrics under checks.quality in release.yaml",
+        )
+    return section.model_copy(update={"cases": str(cases.absolute())})
+
+
+def require(hands: Hands, switch_id: str, gate: Gate, board: Board, component: str, version: str) -> Verdict:
+    """Asks, keeps the verdict under the switch's id, and lets only green through. Raises Refused."""
+    hands.report(StepBegan(NAME))
+    began = time.monotonic()
+    verdict = replace(_ask(hands, gate, board, component, version), seconds=round(time.monotonic() - began, 3))
+    hands.ledger.save_verdict(switch_id, verdict)
+    hands.report(VerdictGiven(verdict))
+    if gate.without is not None:
+        hands.ledger.note("gate left out", gate.without, switch_id, check=NAME, actor=hands.actor)
+    elif verdict.outcome is Outcome.NO_DATA and gate.accepted is not None:
+        hands.ledger.note("accepted no data", gate.accepted, switch_id, check=NAME, actor=hands.actor)
+    elif not verdict.green:
+        raise _refusal(verdict, board)
+    return verdict
+
+
+def _ask(hands: Hands, gate: Gate, board: Board, component: str, version: str) -> Verdict:
+    if gate.without is not None:
+        return skipped(NAME, f"left out by {hands.actor}: {gate.without}")
+    if gate.section is None:
+        return skipped(NAME, f"not configured (checks.{NAME})")
+    if board.running is None:
+        return no_data(NAME, f"nothing that runs was asked: {board.where} is a registry")
+    from release.checks.quality import QualityCheck
+
+    running, current = board.running, board.current(component)
+    hands.report(StepProgress(NAME, f"loading {component} {version}"))
+    loaded = running.prepare(component, version)
+    verdict = None
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            subject = Subject(
+                candidate=_target(running, component, version),
+                live=None if current is None else _target(running, component, current),
+                tree=gate.tree,
+                work=Path(scratch),
+                progress=lambda text: hands.report(StepProgress(NAME, text)),
+                alive=hands.interruption.check,
+            )
+            verdict = QualityCheck(gate.section, approved=gate.approved).run(subject)
+            return verdict
+    finally:
+        if loaded and (verdict is None or not verdict.green):
+            with contextlib.suppress(ReleaseError):  # it leaves by itself, later
+                running.leave(component, version)
+
+
+def _target(running: Running, component: str, version: str) -> Target:
+    return Target(
+        running.url,
+        f"{component} {version}",
+        headers=running.headers(component, version),
+        proof=running.proof(component, version),
+    )
+
+
+def _refusal(verdict: Verdict, board: Board) -> Refused:
+    if verdict.outcome is not Outcome.NO_DATA:
+        return Refused(f"{NAME} refused it: {verdict.reason}", hint="`release history --json` keeps the evidence")
+    if board.running is not None:
+        hint = f"mend what is missing, or vouch for it: --accept-no-data {NAME}='the reason'"
+    else:
+        hint = "--url asks the service that runs; --without-gate 'the reason' promotes without asking"
+    return Refused(f"{NAME} could not tell: {verdict.reason}", hint=hint)

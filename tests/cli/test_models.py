@@ -1,0 +1,339 @@
+"""`release models` on a registry: what it shows, what it refuses, and what the ledger keeps of a switch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from release.ledger.records import ModelAction, ModelState, ModelSwitchRow
+from release.ledger.store import Ledger
+from release.rollout import identity
+from tests.cli.calling import Call
+from tests.support.versions import Publish, damaged, metadata, publishing, weights
+
+QUALITY = """\
+checks:
+  quality:
+    cases: cases.jsonl
+    request: {path: /translate, json: {text: "{source}"}}
+    answer: translation
+    metrics: {chrf: {floor: 30}}
+"""
+WHY = ("--reason", "for a test")
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Path:
+    return tmp_path / "registry"
+
+
+@pytest.fixture
+def published(registry: Path, tmp_path: Path) -> Publish:
+    return publishing(registry, tmp_path / "sources")
+
+
+@pytest.fixture
+def manifest(call: Call, registry: Path, tmp_path: Path) -> Callable[[str], None]:
+    """Writes a release.yaml whose registry is the test's, with more in it; `call` then stands beside it."""
+
+    def write(more: str = "") -> None:
+        text = f"service: shop\ncontainer: {{port: 5000}}\nmodels: {{registry: {registry}}}\n{more}"
+        (tmp_path / "here" / "release.yaml").write_text(text)
+
+    return write
+
+
+def recorded(tmp_path: Path) -> list[ModelSwitchRow]:
+    with Ledger(tmp_path / "state" / "shop" / "ledger.db", readonly=True) as ledger:
+        return ledger.model_switches()
+
+
+# -- looking -------------------------------------------------------------------------------------------------------
+
+
+def test_versions_are_listed_with_their_status_and_what_latest_means(
+    call: Call, registry: Path, published: Publish
+) -> None:
+    published("1.0.0", status="stable")
+    published("1.1.0")
+    said = call("models", "list", "--registry", str(registry), "--json")
+    document = json.loads(said.out)
+    rows = [(one["version"], one["status"], one["latest"]) for one in document["versions"]]
+    assert rows == [("1.1.0", "unstable", False), ("1.0.0", "stable", True)] and said.code == 0
+    assert "1.0.0" in call("models", "list", "--registry", str(registry)).out
+
+
+def test_the_manifest_names_the_registry(call: Call, manifest: Callable[[str], None], published: Publish) -> None:
+    published("1.0.0", status="stable")
+    manifest("")
+    assert "stable, latest" in call("models", "list").out
+
+
+def test_a_registry_that_nobody_named_is_asked_for(call: Call) -> None:
+    said = call("models", "list")
+    assert said.code == 2 and "no model registry is named" in said.err and "--registry DIR" in said.err
+
+
+def test_a_version_is_shown_with_all_that_it_says_of_itself(call: Call, registry: Path, published: Publish) -> None:
+    published("1.0.0", status="stable", training_data=["news-2024", "talks"])
+    said = call("models", "show", "translator", "--registry", str(registry))
+    assert said.code == 0
+    for text in ("stable, latest", "news-2024, talks", "sentencepiece/1", "vocab/source.spm", "by anna: stable for a"):
+        assert text in said.out
+    document = json.loads(call("models", "show", "translator", "v1.0.0", "--registry", str(registry), "--json").out)
+    assert document["says"]["metrics"] == {"bleu": 17.8} and document["log"][-1]["status"] == "stable"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("show", "nobody"), 2, "there is translator"),
+        (("show", "translator", "9.0.0"), 2, "there is 1.0.0"),
+        (("show", "translator"), 1, "no version of translator is stable"),
+        (("list", "--registry", "elsewhere"), 3, "no registry at"),
+        (("list", "--url", "ftp://models"), 2, "is no URL"),
+        (("list", "--url", "http://127.0.0.1:1", "--registry", "elsewhere"), 2, "not both"),
+        (("gc", "--pin", "translator"), 2, "is no COMPONENT=VERSION"),
+        (("gc", "--pin", "translator=9.0.0"), 2, "no version 9.0.0"),
+        (("publish", "nothing-here"), 2, "is no folder"),
+        (("publish", ".", "--metadata", "nothing.yaml"), 2, "cannot be read"),
+    ],
+)
+def test_what_goes_wrong_has_an_exit_code_and_a_way_out(
+    call: Call, manifest: Callable[[str], None], published: Publish, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    published("1.0.0")
+    manifest("")
+    found = call("models", *arguments)
+    assert (found.code, said in found.err) == (code, True), found.err
+    document = json.loads(call("models", *arguments, "--json").out)
+    assert document["ok"] is False and document["error"]["exit_code"] == code
+
+
+# -- publishing ----------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_published_with_a_metadata_file(call: Call, registry: Path, tmp_path: Path) -> None:
+    weights(tmp_path / "here" / "out", "weights")
+    said = metadata()
+    del said["note"], said["component"], said["version"]
+    (tmp_path / "here" / "model.yaml").write_text(yaml.safe_dump(said))
+    arguments = ("publish", "out", "translator", "1.0.0", "--metadata", "model.yaml", "--note", "the first")
+    done = call("models", *arguments, "--registry", str(registry), "--json")
+    assert done.code == 0 and json.loads(done.out)["data"]["fresh"] is True
+    again = call("models", *arguments, "--registry", str(registry), "--json")
+    assert again.code == 0 and json.loads(again.out)["data"]["fresh"] is False
+
+
+def test_what_lacks_is_named_and_nothing_is_published(call: Call, registry: Path, tmp_path: Path) -> None:
+    weights(tmp_path / "here" / "out", "weights")
+    said = call("models", "publish", "out", "translator", "1.0.0", "--registry", str(registry))
+    assert said.code == 1 and "note: what changed" in said.err and "training_data" in said.err
+    assert not (registry / "translator" / "1.0.0").exists()
+
+
+def test_a_version_of_one_registry_is_published_to_another_as_it_is(
+    call: Call, registry: Path, tmp_path: Path, published: Publish
+) -> None:
+    there = published("1.0.0").path
+    other = tmp_path / "other"
+    assert call("models", "publish", str(there), "--registry", str(other)).code == 0
+    shown = [
+        json.loads(call("models", "show", "translator", "1.0.0", "--registry", str(where), "--json").out)
+        for where in (registry, other)
+    ]
+    assert shown[0]["says"] == shown[1]["says"]
+
+
+# -- switching -----------------------------------------------------------------------------------------------------
+
+
+def test_a_promotion_without_a_benchmark_set_is_recorded_with_who_what_and_why(
+    call: Call, manifest: Callable[[str], None], published: Publish, tmp_path: Path, registry: Path
+) -> None:
+    published("1.0.0", status="stable")
+    published("1.1.0")
+    manifest("")
+    done = call("models", "promote", "translator", "1.1.0", *WHY, "--json")
+    assert done.code == 0 and json.loads(done.out)["outcome"] == "marked"
+    (row,) = recorded(tmp_path)
+    assert (row.action, row.component, row.version) == (ModelAction.PROMOTE, "translator", "1.1.0")
+    assert (row.before, row.after) == ("1.0.0", "1.1.0")
+    assert (row.state, row.reason, row.place) == (ModelState.MARKED, "for a test", str(registry))
+    assert row.actor == identity.actor() and row.exit_code == 0
+    listed = json.loads(call("history", "--json").out)["model_switches"]
+    assert [(one["id"], one["verdicts"][0]["outcome"]) for one in listed] == [(row.id, "skipped")]
+    pictured = call("history").out
+    assert "model promote" in pictured and "translator 1.1.0" in pictured and "for a test" in pictured
+
+
+def test_with_a_benchmark_set_and_nothing_that_runs_it_is_no_data_and_refused(
+    call: Call, manifest: Callable[[str], None], published: Publish, tmp_path: Path
+) -> None:
+    published("1.1.0")
+    manifest(QUALITY)
+    said = call("models", "promote", "translator", "1.1.0", *WHY)
+    assert said.code == 1 and "nothing that runs was asked" in said.err
+    assert "--url" in said.err and "--without-gate" in said.err
+    (row,) = recorded(tmp_path)
+    assert (row.state, row.version, row.after, row.exit_code) == (ModelState.REFUSED, "1.1.0", None, 1)
+    listed = json.loads(call("history", "--json").out)["model_switches"]
+    assert listed[0]["verdicts"][0]["outcome"] == "no data"
+    assert json.loads(call("models", "list", "--json").out)["versions"][0]["status"] == "unstable"
+
+
+def test_leaving_the_gate_out_takes_a_reason_that_the_ledger_keeps(
+    call: Call, manifest: Callable[[str], None], published: Publish, tmp_path: Path
+) -> None:
+    published("1.1.0")
+    manifest(QUALITY)
+    assert call("models", "promote", "translator", "1.1.0", *WHY, "--without-gate", " ").code == 2
+    assert call("models", "promote", "translator", "1.1.0", *WHY, "--without-gate", "compared by hand").code == 0
+    (row,) = recorded(tmp_path)
+    with Ledger(tmp_path / "state" / "shop" / "ledger.db", readonly=True) as ledger:
+        (note,) = ledger.notes(deployment=row.id)
+        (verdict,) = ledger.verdicts(row.id)
+    assert (note.kind, note.text) == ("gate left out", "compared by hand")
+    assert "compared by hand" in verdict.reason
+
+
+def test_a_rollback_is_recorded_and_asks_no_gate(
+    call: Call, manifest: Callable[[str], None], published: Publish, tmp_path: Path
+) -> None:
+    published("1.0.0", status="stable")
+    published("1.1.0", status="stable")
+    manifest(QUALITY)
+    assert call("models", "rollback", "translator", *WHY).code == 0
+    (row,) = recorded(tmp_path)
+    assert (row.action, row.before, row.after, row.state) == (
+        ModelAction.ROLLBACK,
+        "1.1.0",
+        "1.0.0",
+        ModelState.MARKED,
+    )
+    refused = call("models", "rollback", "translator", *WHY)
+    assert refused.code == 1 and "is the only one" in refused.err
+    assert [row.state for row in recorded(tmp_path)] == [ModelState.REFUSED, ModelState.MARKED]
+
+
+def test_what_is_so_already_is_no_switch(
+    call: Call, manifest: Callable[[str], None], published: Publish, tmp_path: Path
+) -> None:
+    published("1.0.0", status="stable")
+    manifest(QUALITY)
+    done = call("models", "promote", "translator", "1.0.0", *WHY, "--json")
+    assert done.code == 0 and json.loads(done.out)["outcome"] == "unchanged"
+    assert recorded(tmp_path)[0].state is ModelState.UNCHANGED
+
+
+def test_within_a_freeze_window_only_a_reason_promotes_and_a_rollback_needs_none(
+    call: Call, manifest: Callable[[str], None], published: Publish, tmp_path: Path
+) -> None:
+    published("1.0.0", status="stable")
+    published("1.1.0")
+    manifest('freeze: [{from: "00:00", to: "24:00", reason: the fair}]')
+    said = call("models", "promote", "translator", "1.1.0", *WHY)
+    assert said.code == 1 and "the fair" in said.err
+    assert call("models", "promote", "translator", "1.1.0", *WHY, "--ignore-freeze", "it is broken").code == 0
+    assert call("models", "rollback", "translator", *WHY).code == 0
+
+
+def test_a_switch_needs_a_service_whose_ledger_keeps_it(call: Call, registry: Path, published: Publish) -> None:
+    published("1.0.0")
+    said = call("models", "promote", "translator", "1.0.0", *WHY, "--registry", str(registry))
+    assert said.code == 2
+    assert "unstable" in call("models", "list", "--registry", str(registry)).out
+
+
+def test_a_switch_without_a_reason_is_a_wrong_call(call: Call, manifest: Callable[[str], None]) -> None:
+    manifest("")
+    for arguments in (("promote", "translator", "1.0.0"), ("rollback", "translator")):
+        said = call("models", *arguments)
+        assert said.code == 2 and "--reason" in said.err
+
+
+def test_a_promotion_waits_for_no_deployment_but_says_who_holds_the_lock(
+    call: Call, manifest: Callable[[str], None], published: Publish, tmp_path: Path
+) -> None:
+    from release.ledger.locks import DeploymentLock
+
+    published("1.0.0", status="stable")
+    published("1.1.0", status="stable")
+    manifest("")
+    assert call("models", "promote", "translator", "1.1.0", *WHY).code == 0
+    lock = DeploymentLock(tmp_path / "state" / "shop" / "locks" / "deployment.lock")
+    code = (
+        "import sys; from pathlib import Path; from release.ledger.locks import DeploymentLock\n"
+        "with DeploymentLock(Path(sys.argv[1])).holding(deployment='d-1'):\n"
+        "    print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(lock.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        assert call("models", "promote", "translator", "1.0.0", *WHY).code == 4
+        assert call("models", "rollback", "translator", *WHY).code == 0
+    finally:
+        holder.communicate("", timeout=60)
+
+
+def test_what_a_killed_promotion_left_is_ended_by_the_next(
+    call: Call, manifest: Callable[[str], None], published: Publish, tmp_path: Path
+) -> None:
+    published("1.0.0")
+    published("1.1.0")
+    manifest("")
+    assert call("models", "promote", "translator", "1.0.0", *WHY).code == 0
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    with Ledger(tmp_path / "state" / "shop" / "ledger.db") as ledger:
+        (first,) = ledger.model_switches()
+        lost = replace(first, id="lost", state=ModelState.RUNNING, pid=gone.pid, ended_at=None, exit_code=None)
+        ledger.begin_model_switch(lost)
+        ledger.begin_model_switch(replace(lost, id="alive", pid=os.getppid()))
+    assert call("models", "promote", "translator", "1.1.0", *WHY).code == 0
+    states = {row.id: row.state for row in recorded(tmp_path)}
+    assert (states["lost"], states["alive"]) == (ModelState.UNDONE, ModelState.RUNNING)
+
+
+# -- keeping house -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("full", [(), ("--full",)])
+def test_damage_is_found_named_and_an_exit_code(
+    call: Call, registry: Path, published: Publish, full: tuple[str, ...]
+) -> None:
+    published("1.0.0")
+    damaged(published("1.1.0").path)
+    said = call("models", "verify", "--registry", str(registry), *full)
+    assert said.code == 1 and "✗ translator 1.1.0" in said.out and "model.safetensors was changed" in said.out
+    assert call("models", "verify", "translator", "1.0.0", "--registry", str(registry), *full).code == 0
+    document = json.loads(call("models", "verify", "--registry", str(registry), "--json", *full).out)
+    assert document["ok"] is False
+    assert [bool(one["problems"]) for one in document["versions"]] == [True, False]
+
+
+def test_collecting_is_tried_first_and_keeps_what_was_switched_to(
+    call: Call, manifest: Callable[[str], None], published: Publish
+) -> None:
+    for minor in range(6):
+        published(f"1.{minor}.0", status="stable" if minor else "unstable")
+    manifest("")
+    assert call("models", "promote", "translator", "1.0.0", *WHY).code == 0
+    tried = json.loads(call("models", "gc", "--dry-run", "--json").out)
+    gone = [one["version"] for one in tried["verdicts"] if not one["stays"]]
+    assert gone == ["1.2.0", "1.1.0"]
+    assert len(json.loads(call("models", "list", "--json").out)["versions"]) == 6
+    said = call("models", "gc", "--pin", "translator=v1.1.0")
+    assert said.code == 0 and "removed  translator 1.2.0" in said.out
+    left = [one["version"] for one in json.loads(call("models", "list", "--json").out)["versions"]]
+    assert left == ["1.5.0", "1.4.0", "1.3.0", "1.1.0", "1.0.0"]

@@ -1,0 +1,215 @@
+"""`release models` on a service that runs: a switch goes through the quality gate against the version that serves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from release.ledger.records import ModelAction, ModelState, ModelSwitchRow
+from release.ledger.store import Ledger
+from release.verdict import Outcome, Verdict
+from tests.cli.calling import Call
+from tests.support.translating import CASES, Translating
+
+WHY = ("--reason", "for a test")
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Translating]:
+    """1.0.0 serves and gets two sentences wrong; 1.1.0 gets none wrong, 1.2.0 every second."""
+    service = Translating(tmp_path / "service")
+    service.publish("1.0.0", wrong=2, stable=True)
+    service.publish("1.1.0")
+    service.publish("1.2.0", wrong=14)
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def manifest(
+    call: Call, running: Translating, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], None]:
+    """Writes a release.yaml that names the service and its token, with the benchmark set beside it."""
+    here = tmp_path / "here"
+    (here / "cases.jsonl").write_text(
+        "".join(json.dumps({"source": source, "reference": reference}) + "\n" for source, reference in CASES)
+    )
+    monkeypatch.setenv("OPERATOR", running.operator)
+
+    def write(models: str = "") -> None:
+        (here / "release.yaml").write_text(
+            f"""\
+service: shop
+container: {{port: 5000}}
+models: {{url: "{running.url}", token: "env:OPERATOR"{models}}}
+checks:
+  quality:
+    cases: cases.jsonl
+    request: {{path: /translate, json: {{text: "{{source}}"}}}}
+    answer: translation
+    metrics: {{chrf: {{floor: 30, margin: 2.0}}}}
+    resamples: 100
+"""
+        )
+
+    write()
+    return write
+
+
+def recorded(tmp_path: Path) -> tuple[ModelSwitchRow, list[Verdict]]:
+    """The last switch, and what the gate said of it."""
+    with Ledger(tmp_path / "state" / "shop" / "ledger.db", readonly=True) as ledger:
+        row = ledger.model_switches(limit=1)[0]
+        return row, ledger.verdicts(row.id)
+
+
+def translated(running: Translating) -> tuple[str, str]:
+    """What a user gets for the first sentence, and from which version."""
+    source = CASES[0][0]
+    answer = requests.post(f"{running.url}/translate", json={"text": source}, timeout=30)
+    return answer.json()["translation"], answer.headers["X-Model-Version"]
+
+
+@pytest.mark.usefixtures("manifest")
+def test_a_better_version_passes_the_gate_and_serves(call: Call, running: Translating, tmp_path: Path) -> None:
+    assert translated(running) == ("zzz qqq xxx", "1.0.0")
+    done = call("models", "promote", "translator", "1.1.0", *WHY, "--json")
+    assert done.code == 0 and json.loads(done.out)["outcome"] == "switched", done.err
+    assert translated(running) == (CASES[0][1], "1.1.0")
+    row, (verdict,) = recorded(tmp_path)
+    assert (row.action, row.before, row.after) == (ModelAction.PROMOTE, "1.0.0", "1.1.0")
+    assert (row.state, row.place, row.reason) == (ModelState.SWITCHED, running.url, "for a test")
+    assert verdict.outcome is Outcome.PASS and verdict.evidence["live"]["release"] == "translator 1.0.0"
+
+
+@pytest.mark.usefixtures("manifest")
+def test_a_worse_version_is_refused_leaves_memory_again_and_nobody_gets_it(
+    call: Call, running: Translating, tmp_path: Path
+) -> None:
+    said = call("models", "promote", "translator", "1.2.0", *WHY)
+    assert said.code == 1 and "quality refused it" in said.err
+    assert translated(running)[1] == running.serving == "1.0.0"
+    held = json.loads(call("models", "list", "translator", "--json").out)["versions"]
+    assert {one["version"]: one["state"] for one in held}["1.2.0"] == "UNAVAILABLE"
+    row, (verdict,) = recorded(tmp_path)
+    assert (row.state, row.version, row.after) == (ModelState.REFUSED, "1.2.0", None)
+    assert verdict.outcome is Outcome.FAIL and verdict.evidence["comparisons"]
+
+
+@pytest.mark.usefixtures("manifest")
+def test_the_gate_left_out_is_on_record_and_the_version_serves(
+    call: Call, running: Translating, tmp_path: Path
+) -> None:
+    assert call("models", "promote", "translator", "1.2.0", *WHY, "--without-gate", "an experiment").code == 0
+    assert running.serving == "1.2.0"
+    _, (verdict,) = recorded(tmp_path)
+    assert verdict.outcome is Outcome.SKIPPED and "an experiment" in verdict.reason
+
+
+@pytest.mark.usefixtures("manifest")
+def test_answers_that_do_not_say_which_version_made_them_prove_nothing(call: Call, running: Translating) -> None:
+    running.anonymous = True
+    said = call("models", "promote", "translator", "1.1.0", *WHY)
+    assert said.code == 1 and "the answer has no X-Model-Set" in said.err
+    assert running.serving == "1.0.0"
+
+
+@pytest.mark.usefixtures("manifest")
+def test_a_rollback_takes_effect_at_once_and_is_recorded(call: Call, running: Translating, tmp_path: Path) -> None:
+    assert call("models", "promote", "translator", "1.1.0", *WHY).code == 0
+    said = call("models", "rollback", "translator", "--reason", "wrong names")
+    assert said.code == 0 and translated(running)[1] == "1.0.0"
+    row, verdicts = recorded(tmp_path)
+    assert (row.action, row.before, row.after, row.state) == (
+        ModelAction.ROLLBACK,
+        "1.1.0",
+        "1.0.0",
+        ModelState.SWITCHED,
+    )
+    assert row.reason == "wrong names" and verdicts == []
+    history = call("history").out
+    assert "model rollback" in history and "wrong names" in history
+    again = call("models", "rollback", "translator", *WHY)
+    assert again.code == 1 and running.serving == "1.0.0"
+
+
+@pytest.mark.usefixtures("manifest")
+def test_what_serves_and_what_is_in_memory_is_listed_and_shown(call: Call) -> None:
+    said = call("models", "list")
+    assert said.code == 0 and "serves" in said.out and "READY" in said.out
+    shown = json.loads(call("models", "show", "translator", "--json").out)
+    assert (shown["version"], shown["serves"], shown["says"]["platform"]) == ("1.0.0", True, "dictionary")
+    assert "translation/1" in call("models", "show", "translator").out
+    assert call("models", "show", "translator", "9.0.0").code == 2
+
+
+def test_a_service_can_be_named_where_there_is_no_manifest(
+    call: Call, running: Translating, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call("models", "list", "--url", running.url).code == 3
+    monkeypatch.setenv("RELEASE_MODELS_TOKEN", running.operator)
+    said = call("models", "list", "--url", running.url, "--json")
+    assert said.code == 0 and json.loads(said.out)["service"] == running.url
+
+
+@pytest.mark.usefixtures("manifest")
+def test_the_token_of_the_manifest_goes_to_its_own_service_alone(
+    call: Call, running: Translating, tmp_path: Path
+) -> None:
+    other = running.url.replace("127.0.0.1", "localhost")
+    said = call("models", "list", "--url", other)
+    assert said.code == 3 and "RELEASE_MODELS_TOKEN" in said.err
+    everything = b"".join(path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file())
+    assert running.operator.encode() not in everything
+
+
+def test_collecting_keeps_what_the_service_has_in_memory(
+    call: Call, running: Translating, manifest: Callable[[str], None]
+) -> None:
+    for minor in range(3, 7):
+        running.publish(f"1.{minor}.0", stable=True)
+    manifest(f', registry: "{running.registry}"')
+    said = call("models", "gc", "--json")
+    assert said.code == 0, said.err
+    kept = {one["version"]: one["reason"] for one in json.loads(said.out)["verdicts"] if one["stays"]}
+    assert kept["1.0.0"] == "in use" and "1.3.0" not in kept
+
+
+@pytest.mark.usefixtures("manifest")
+def test_a_switch_by_somebody_else_while_the_gate_asks_supersedes_this_one(
+    call: Call, running: Translating, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from release.checks.quality import QualityCheck
+
+    asking = QualityCheck.run
+
+    def asked_while_another_switches(self: QualityCheck, subject: object) -> Verdict:
+        verdict = asking(self, subject)  # type: ignore[arg-type]
+        assert running.host is not None
+        running.host.promote({"translator": "1.2.0"}, who="bert", why="meanwhile")
+        return verdict
+
+    monkeypatch.setattr(QualityCheck, "run", asked_while_another_switches)
+    said = call("models", "promote", "translator", "1.1.0", *WHY)
+    assert said.code == 6 and running.serving == "1.2.0"
+    assert recorded(tmp_path)[0].state is ModelState.SUPERSEDED
+
+
+def test_from_a_fallback_one_gets_to_a_version_through_the_same_gate(
+    call: Call, manifest: Callable[[str], None], running: Translating, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.stop()
+    running.start(wrong_without_any=10)
+    manifest("")
+    said = call("models", "rollback", "translator", *WHY)
+    assert said.code == 0 and "its fallback serves" in said.out + said.err
+    assert call("models", "promote", "translator", "1.2.0", *WHY).code == 1
+    assert call("models", "promote", "translator", "1.1.0", *WHY).code == 0
+    assert translated(running) == (CASES[0][1], "1.1.0")
+    _, (verdict,) = recorded(tmp_path)
+    assert verdict.evidence["live"]["release"] == "translator 0.0.0-fallback"
