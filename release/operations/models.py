@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from release.errors import UsageError
-from release.ledger.records import ModelState, StepState
+from release.ledger.records import ModelAction, ModelState, StepState
 from release.models import drafts
 from release.models.base import LATEST, Collected, Held, Verified, Version
 from release.naming import echoed
@@ -85,11 +85,12 @@ def collect(
 
 
 def switched_to(ledger: Ledger) -> list[tuple[str, str]]:
-    """Component and version of what was switched to last, and of what was there before: a rollback may want it."""
+    """Component and version of what was switched to last, and of what a promotion replaced: a rollback may want it."""
     found: dict[str, list[tuple[str, str]]] = {}
     for row in ledger.model_switches(limit=500):
         if row.state in _SWITCHED:
-            versions = dict.fromkeys((row.version, row.after, row.before))
+            replaced = row.before if row.action is ModelAction.PROMOTE else None
+            versions = dict.fromkeys((row.version, row.after, replaced))
             found.setdefault(row.component, [(row.component, one) for one in versions if one is not None])
     return [name for names in found.values() for name in names]
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from release.checks.base import Subject, Target
 from release.errors import Refused, ReleaseError, UsageError
+from release.ledger.records import StepState
 from release.models.base import Board, Running
-from release.pipeline.events import StepBegan, StepProgress, VerdictGiven
+from release.pipeline.events import StepBegan, StepEnded, StepProgress, VerdictGiven
 from release.rollout.hands import Hands
 from release.verdict import Outcome, Verdict, no_data, skipped
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from release.config.model import Quality
 
 NAME = "quality"
+_STATES = {Outcome.PASS: StepState.DONE, Outcome.SKIPPED: StepState.SKIPPED}
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ def require(hands: Hands, switch_id: str, gate: Gate, board: Board, component: s
     verdict = replace(_ask(hands, gate, board, component, version), seconds=round(time.monotonic() - began, 3))
     hands.ledger.save_verdict(switch_id, verdict)
     hands.report(VerdictGiven(verdict))
+    hands.report(StepEnded(NAME, _STATES.get(verdict.outcome, StepState.FAILED), verdict.reason, verdict.seconds))
     if gate.without is not None:
         hands.ledger.note("gate left out", gate.without, switch_id, check=NAME, actor=hands.actor)
     elif verdict.outcome is Outcome.NO_DATA and gate.accepted is not None:

@@ -322,6 +322,16 @@ def test_damage_is_found_named_and_an_exit_code(
     assert [bool(one["problems"]) for one in document["versions"]] == [True, False]
 
 
+def test_what_a_rollback_left_is_collected(call: Call, manifest: Callable[[str], None], published: Publish) -> None:
+    published("1.0.0", status="stable")
+    published("1.1.0")
+    manifest("")
+    assert call("models", "promote", "translator", "1.1.0", *WHY).code == 0
+    assert call("models", "rollback", "translator", *WHY).code == 0
+    gone = [one["version"] for one in json.loads(call("models", "gc", "--json").out)["verdicts"] if not one["stays"]]
+    assert gone == ["1.1.0"]
+
+
 def test_collecting_is_tried_first_and_keeps_what_was_switched_to(
     call: Call, manifest: Callable[[str], None], published: Publish
 ) -> None:

@@ -99,6 +99,8 @@ def test_a_worse_version_is_refused_leaves_memory_again_and_nobody_gets_it(
     row, (verdict,) = recorded(tmp_path)
     assert (row.state, row.version, row.after) == (ModelState.REFUSED, "1.2.0", None)
     assert verdict.outcome is Outcome.FAIL and verdict.evidence["comparisons"]
+    (listed,) = json.loads(call("history", "--json").out)["model_switches"]
+    assert listed["verdicts"][0]["evidence"]["comparisons"]
 
 
 @pytest.mark.usefixtures("manifest")

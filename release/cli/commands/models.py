@@ -104,9 +104,10 @@ def _held(session: Session, service: ModelService, component: str | None) -> int
 @common
 @click.pass_context
 def show(context: click.Context, component: str, version: str, registry: str | None, url: str | None) -> int:
-    """Show all that is known of a version: what it says of itself, and who changed its status.
+    """Show all that is known of a version.
 
-    Without VERSION of the newest stable one, `latest`; of a service, of the one that serves.
+    From a registry what it says of itself, and who changed its status; without VERSION of the newest stable one. From a
+    service what it tells of it; without VERSION of the one that serves.
     """
     _one_place(context, url, registry)
     with Session.of(context) as session:
@@ -267,7 +268,7 @@ def publish(
     allow_pickle: tuple[str, ...],
     registry: str | None,
 ) -> int:
-    """Copy a folder of weights into the registry as a new, unstable version.
+    """Publish a folder of weights as a new, unstable version.
 
     What is said of it comes from the command line, from --metadata, and from what SOURCE says of itself: a
     `version.json`, a model card. Where something lacks, nothing is published and the refusal names all of it. A number

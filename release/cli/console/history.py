@@ -49,9 +49,8 @@ def as_json(row: DeploymentRow) -> dict[str, Any]:
 
 
 def model_as_json(row: ModelSwitchRow, verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """The row, and what the gate said."""
-    said = [{"check": one.check, "outcome": str(one.outcome), "reason": one.reason} for one in verdicts]
-    return {**asdict(row), "verdicts": said}
+    """The row, and what the gate said, with its evidence."""
+    return {**asdict(row), "verdicts": [{**asdict(one), "outcome": str(one.outcome)} for one in verdicts]}
 
 
 def _what(row: Row) -> tuple[str, str]:
