@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -222,6 +223,25 @@ def test_a_rollback_is_recorded_and_asks_no_gate(
     refused = call("models", "rollback", "translator", *WHY)
     assert refused.code == 1 and "is the only one" in refused.err
     assert [row.state for row in recorded(tmp_path)] == [ModelState.REFUSED, ModelState.MARKED]
+
+
+def test_a_rollback_does_not_wait_for_a_ledger_that_cannot_be_written(
+    call: Call, manifest: Callable[[str], None], published: Publish, tmp_path: Path
+) -> None:
+    published("1.0.0", status="stable")
+    published("1.1.0", status="stable")
+    manifest("")
+    assert call("models", "promote", "translator", "1.1.0", *WHY).code == 0
+    writer = sqlite3.connect(tmp_path / "state" / "shop" / "ledger.db", isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    try:
+        said = call("models", "rollback", "translator", *WHY)
+        assert call("models", "promote", "translator", "1.1.0", *WHY).code == 3
+    finally:
+        writer.close()
+    assert said.code == 0 and "the ledger could not record" in said.err
+    assert "stable, latest" in call("models", "show", "translator", "1.0.0").out
+    assert "rejected" in call("models", "show", "translator", "1.1.0").out
 
 
 def test_what_is_so_already_is_no_switch(
