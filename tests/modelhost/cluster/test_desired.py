@@ -27,6 +27,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     if request.param == "directory":
         yield place_at(tmp_path, "translator")
         return
+    if request.param == "s3":
+        yield from _bucket()
+        return
     import fsspec  # type: ignore[import-untyped]
 
     url = f"memory://{uuid.uuid4().hex}/models"
@@ -35,6 +38,23 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     system.rm(url.removeprefix("memory:/").removesuffix("/models"), recursive=True)
 
 
+def _bucket() -> Iterator[Place]:
+    import fsspec
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        options = {"key": "key", "secret": "secret", "client_kwargs": {"endpoint_url": f"http://{host}:{port}"}}
+        bucket = f"bucket-{uuid.uuid4().hex}"
+        fsspec.filesystem("s3", use_listings_cache=False, **options).mkdir(bucket)
+        yield place_at(f"s3://{bucket}/models", "translator", options)
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("place", ["directory", "objects", "s3"], indirect=True)
 def test_of_many_who_change_it_at_once_one_succeeds_and_the_others_are_told(place: Place) -> None:
     threads, rounds = 4, 5
     for number in range(rounds):
@@ -55,6 +75,12 @@ def test_of_many_who_change_it_at_once_one_succeeds_and_the_others_are_told(plac
         assert len(winners) == 1
         assert now.committed is not None and [now.committed.who] == winners
         assert now.revision == number + 1
+    place.put("members/a.json", b"1")
+    place.put("members/a.json", b"2")
+    assert (place.names("members"), place.read("members/a.json")) == (["a.json"], b"2")
+    place.remove("members/a.json")
+    place.remove("members/a.json")
+    assert (place.names("members"), place.read("members/a.json")) == ([], None)
 
 
 def test_a_generation_is_one_set_for_ever(place: Place) -> None:

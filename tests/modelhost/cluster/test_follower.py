@@ -41,7 +41,7 @@ def test_a_start_at_the_generation_that_served_before_serves_it_under_the_same_n
     crew.dismiss(anna)
     anna = crew.hire("anna")
     crew.until_served(1)
-    assert [record.kind for record in anna.serving.history.switches()] == [Kind.START, Kind.START]
+    crew.until(lambda: [each.kind for each in anna.serving.history.switches()] == [Kind.START, Kind.START])
 
 
 def test_an_old_copy_of_the_registry_takes_nobody_back(crew: Crew) -> None:
