@@ -11,6 +11,7 @@ from typing import ParamSpec, TypeVar
 from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 
 from modelhost.errors import Forbidden, InvalidRequest, ModelHostError, Unauthenticated
 from modelhost.host.host import ModelHost
@@ -136,11 +137,14 @@ class Door:
             raise InvalidRequest("the body is compressed", "send it as it is")
         parts: list[bytes] = []
         size = 0
-        async for part in request.stream():
-            size += len(part)
-            if size > most:
-                raise TooLarge(f"the body is larger than {most} bytes", "send less at once")
-            parts.append(part)
+        try:
+            async for part in request.stream():
+                size += len(part)
+                if size > most:
+                    raise TooLarge(f"the body is larger than {most} bytes", "send less at once")
+                parts.append(part)
+        except ClientDisconnect as error:
+            raise InvalidRequest("the caller left before the body was whole") from error
         return b"".join(parts)
 
     async def asked(self, request: Request, kind: type[Asked]) -> Asked:

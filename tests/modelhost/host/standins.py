@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from modelhost.loading.base import Loaded
 from modelhost.metadata import Interface
@@ -19,3 +20,8 @@ def dictionary() -> Loaded:
 def nothing() -> str:
     """No fallback at all."""
     return "nothing"
+
+
+def older(answer: dict[str, Any]) -> dict[str, Any]:
+    """From `tiny/2` to `tiny/1`: one text, where the newer has a list."""
+    return {**answer, "text": answer["texts"][0]}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
+from modelhost.errors import ConfigError
 from modelhost.host.watch import Answered, LoadFailure
 from modelhost.registry.base import Status
 from modelhost.routing.request import RequestFacts
 from tests.modelhost.host.service import Service, words
-from tests.modelhost.loading.published import damage
+from tests.modelhost.loading.published import damage, metadata
 from tests.modelhost.serving.workshop import eventually
 
 ALL_TO_CANDIDATE = """
@@ -63,3 +66,48 @@ def test_a_candidate_that_was_rejected_is_no_choice_any_more(service: Service) -
     eventually(lambda: words(host)["model"] == "model 1.1.0")
     host.registry.mark("model", "1.1.0", Status.REJECTED, "ann", "wrong")
     eventually(lambda: words(host)["model"] == "model 1.0.0")
+
+
+MAJORS = """
+registry: {root: models}
+components: {model: {}}
+memory: {budget: 10MB}
+routing:
+  model:
+    api: {1: tiny/1, 2: tiny/2}
+adapters:
+  - from: tiny/2
+    to: tiny/1
+    use: tests.modelhost.host.standins:older
+    examples: [{given: {texts: [a, b], sure: 0.5}, gives: {text: a}}]
+"""
+
+
+def test_an_old_client_is_served_by_a_new_model_and_sees_no_new_field(service: Service) -> None:
+    service.shop.publish("model", "2.0.0", interface={**metadata("model", "2.0.0")["interface"], "shape": "tiny/2"})
+    host = service.open(MAJORS)
+    newest = {"texts": ["x", "y"], "sure": 0.9}
+    with host.request(RequestFacts(api=1)) as models:
+        assert models.adapt(newest) == {"text": "x"}
+    with host.request(RequestFacts(api=2)) as models:
+        assert models.adapt(newest) == newest
+
+
+def test_an_adapter_whose_example_comes_out_otherwise_stops_the_start(service: Service) -> None:
+    service.shop.publish("model", "1.0.0")
+    with pytest.raises(ConfigError, match="comes out otherwise"):
+        service.open(MAJORS.replace("gives: {text: a}", "gives: {text: b}"))
+
+
+def test_an_experiment_keeps_its_people(service: Service) -> None:
+    service.shop.publish("model", "1.0.0")
+    service.shop.publish("model", "1.1.0", stable=False)
+    host = service.open(ALL_TO_CANDIDATE.replace("100%", "50%"))
+    eventually(lambda: "1.1.0" in {each.version for each in host.pool.residents()})
+
+    def dealt() -> dict[str, str]:
+        return {key: words(host, RequestFacts(key=key))["model"] for key in map(str, range(40))}
+
+    first = dealt()
+    assert set(first.values()) == {"model 1.0.0", "model 1.1.0"}
+    assert dealt() == first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import struct
 from typing import Any
 
@@ -158,3 +159,15 @@ def test_a_services_own_endpoint_has_errors_and_headers_of_modelhost(site: Site)
     assert answer.headers["X-Model-Version"] == "1.1.0"
     refused = site.ask("GET", "/say/hello?version=9.9.9")
     assert (refused.status_code, refused.json()["kind"]) == (404, "Unknown")
+
+
+def test_a_caller_that_leaves_in_the_middle_of_a_body_harms_nobody(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.pair("1.1.0")
+    host = site.start()
+    with socket.create_connection(("127.0.0.1", site.port)) as leaving:
+        leaving.sendall(b"POST /v2/models/model/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+    assert site.infer().status_code == 200
+    assert not [record for record in caplog.records if record.exc_info]
+    assert all(each.leases == len(each.holders) for each in host.pool.residents())
