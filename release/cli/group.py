@@ -23,7 +23,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "Look": {
         "status": ("status", "Show what serves, what runs, and what a rollback would take."),
-        "history": ("history", "List the deployments and rollbacks, newest first."),
+        "history": ("history", "List the deployments, rollbacks and model switches, newest first."),
         "logs": ("history", "Show the log of a release, a slot or a failed candidate."),
         "report": ("report", "Write the record of a deployment as Markdown or JSON."),
     },
