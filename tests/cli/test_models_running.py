@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +19,7 @@ from release.verdict import Outcome, Verdict
 from tests.cli.calling import Call
 from tests.support.translating import CASES, Translating
 
+ROOT = Path(__file__).parents[2]
 WHY = ("--reason", "for a test")
 
 
@@ -215,3 +220,33 @@ def test_from_a_fallback_one_gets_to_a_version_through_the_same_gate(
     assert translated(running) == (CASES[0][1], "1.1.0")
     _, (verdict,) = recorded(tmp_path)
     assert verdict.evidence["live"]["release"] == "translator 0.0.0-fallback"
+
+
+@pytest.mark.usefixtures("manifest")
+def test_a_signal_while_the_gate_asks_ends_it_with_nothing_changed(
+    call: Call, running: Translating, tmp_path: Path
+) -> None:
+    running.held.clear()
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GITHUB_")}
+    promoting = subprocess.Popen(
+        [sys.executable, "-m", "release.cli.main", "models", "promote", "translator", "1.1.0", *WHY],
+        cwd=tmp_path / "here",
+        env={**inherited, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert running.asked.wait(60)
+        assert recorded(tmp_path)[0].state is ModelState.RUNNING
+        promoting.send_signal(signal.SIGTERM)
+        running.held.set()
+        _, said = promoting.communicate(timeout=60)
+    finally:
+        running.held.set()
+        promoting.kill()
+        promoting.wait()
+    assert promoting.returncode == 5, said
+    assert recorded(tmp_path)[0].state is ModelState.UNDONE
+    assert running.serving == "1.0.0"
+    held = json.loads(call("models", "list", "--json").out)["versions"]
+    assert {one["version"]: one["state"] for one in held}["1.1.0"] == "UNAVAILABLE"

@@ -12,6 +12,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from modelhost.host.host import ModelHost
 from modelhost.http import tokens
@@ -62,6 +63,9 @@ class Translating:
         self.path = path
         self.registry = path / "registry"
         self.anonymous = False
+        self.held = threading.Event()  # answers wait for it
+        self.held.set()
+        self.asked = threading.Event()  # somebody wants an answer
         self.tokens = {role: tokens.add(path / "tokens.jsonl", f"{role}-of-tests", role) for role in Role}
         self.host: ModelHost | None = None
         self._server: uvicorn.Server | None = None
@@ -112,6 +116,8 @@ class Translating:
         @app.post("/translate")
         async def translate(request: Request, response: Response) -> dict[str, Any]:
             text = (await request.json())["text"]
+            self.asked.set()
+            await run_in_threadpool(self.held.wait, 60)
             async with http.host.request(await http.facts(request)) as models:
                 if not self.anonymous:
                     response.headers.update(http.headers(models))
