@@ -42,7 +42,12 @@ def publish(title: str, rows: Sequence[dict[str, Any]], notes: Sequence[str], to
 
 def machine() -> dict[str, Any]:
     nginx = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=False).stderr.strip()
-    return {"cpus": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}", "nginx": nginx, "load": os.getloadavg()[0]}
+    return {
+        "cpus": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "nginx": nginx,
+        "load": os.getloadavg()[0],
+    }
 
 
 def _cell(value: Any) -> str:

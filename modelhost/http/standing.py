@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelhost.errors import ModelHostError
 from modelhost.host.host import ModelHost
 from modelhost.http.control import Control
 from modelhost.loading.memory import CPU
 from modelhost.loading.residency import Residency
+from modelhost.registry.base import Entry, Status
 
 
 def standing(host: ModelHost, control: Control) -> dict[str, Any]:
@@ -21,7 +23,7 @@ def standing(host: ModelHost, control: Control) -> dict[str, Any]:
         "serving": {
             name: {
                 "version": each.version,
-                "status": None if each.fallback else str(each.entry.status),
+                "status": None if each.fallback else str(_status(host, each.entry)),
                 "shape": each.entry.info.interface.shape,
                 "fallback": each.fallback,
             }
@@ -37,6 +39,14 @@ def standing(host: ModelHost, control: Control) -> dict[str, Any]:
         },
         "behind": [dict(each) for each in control.behind()],
     }
+
+
+def _status(host: ModelHost, entry: Entry) -> Status:
+    """As the registry says now; as it said when the version was loaded, where it cannot be asked."""
+    try:
+        return host.registry.find(entry.component, entry.version).status
+    except ModelHostError:
+        return entry.status
 
 
 def _resident(each: Residency) -> dict[str, Any]:

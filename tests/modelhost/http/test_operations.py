@@ -24,6 +24,8 @@ def test_promote_swaps_a_set_marks_it_stable_and_says_what_it_did(site: Site) ->
     assert {"load", "warm_up", "flip", "total"} <= said["seconds"].keys()
     assert host.registry.find("model", "1.1.0").status is Status.STABLE
     assert site.ask("GET", "/say/x").json()["model"] == "model 1.1.0"
+    standing = site.ask("GET", "/status", role=Role.VIEWER).json()["serving"]
+    assert {name: each["status"] for name, each in standing.items()} == dict.fromkeys(BOTH, "stable")
 
 
 def test_a_set_that_does_not_fit_is_refused_and_nothing_changes(site: Site) -> None:
