@@ -72,6 +72,14 @@ def fetch(url: str, path: str = "/", method: str = "GET", body: bytes | None = N
         return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
 
 
+def awaited(condition: Callable[[], object], seconds: float = 20) -> None:
+    """nginx writes a log line after the answer, and opens a log again worker by worker: both take a moment."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not come true"
+        time.sleep(0.02)
+
+
 @pytest.fixture(scope="session")
 def backends() -> Iterator[dict[str, int]]:
     """An echo backend for each slot, named by it; shared by all tests, so nobody stops them."""

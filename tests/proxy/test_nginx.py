@@ -19,7 +19,7 @@ from release.naming import Slot
 from release.proxy import questions
 from release.proxy.base import Traffic
 from release.proxy.nginx import ManagedNginx
-from tests.proxy.conftest import Install, fetch, free_port, manifest_of, processes
+from tests.proxy.conftest import Install, awaited, fetch, free_port, manifest_of, processes
 
 GREEN = Traffic.all_to(Slot.GREEN, "d")
 
@@ -228,6 +228,7 @@ def test_a_log_is_rotated_once_it_is_large_and_no_line_is_lost(proxy: ManagedNgi
             proxy.rotate_logs()
         result = load.stop()
     kept = sorted(proxy.access_log.parent.glob("access.json*"))
+    awaited(lambda: sum(path.read_text().count("\n") for path in kept) >= result.requests)
     assert [path.name for path in kept] == ["access.json", *(f"access.json.{n}" for n in range(1, 5))]
     lines = [line for path in kept for line in path.read_text().splitlines()]
     assert all(line.startswith("{") and line.endswith("}") for line in lines)

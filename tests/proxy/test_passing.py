@@ -9,7 +9,6 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +19,7 @@ from release.errors import ProxyError
 from release.naming import Slot
 from release.proxy.base import Traffic
 from release.proxy.nginx import ManagedNginx
-from tests.proxy.conftest import Install, background, fetch
+from tests.proxy.conftest import Install, awaited, background, fetch
 
 GREEN, BLUE = Traffic(1000, "d"), Traffic(0, "d")
 
@@ -233,13 +232,6 @@ def test_a_client_is_kept_by_its_address(install: Install) -> None:
 
 def log_of(proxy: ManagedNginx) -> list[dict[str, object]]:
     return [json.loads(line) for line in proxy.access_log.read_text(errors="replace").splitlines()]
-
-
-def awaited(condition: Callable[[], object], seconds: float = 5) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not come true"
-        time.sleep(0.02)
 
 
 def test_the_access_log_is_json_that_says_where_each_request_went(install: Install) -> None:
