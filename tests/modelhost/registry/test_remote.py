@@ -315,8 +315,9 @@ def test_publishing_refuses_and_repeats_as_in_a_directory(place: Place, tmp_path
 def test_a_publication_that_broke_off_is_no_version_and_can_be_repeated(store: Place, tmp_path: Path) -> None:
     registry = fill(store, tmp_path, "1.0.0")
     source = weights(tmp_path / "next", "next")
-    create = registry.origin._create  # type: ignore[attr-defined]
-    registry.origin._create = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[attr-defined]
+    bucket = registry.origin._bucket  # type: ignore[attr-defined]
+    create = bucket.create
+    bucket.create = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         publish_remote(registry, source, metadata(version="1.1.0"), who="anna")
 
@@ -324,7 +325,7 @@ def test_a_publication_that_broke_off_is_no_version_and_can_be_repeated(store: P
     assert [entry.version for entry in registry.versions("model")] == ["1.0.0"]
     with pytest.raises(Unknown):
         registry.find("model", "1.1.0")
-    registry.origin._create = create  # type: ignore[attr-defined]
+    bucket.create = create
     assert publish_remote(registry, source, metadata(version="1.1.0"), who="anna").fresh
     check_files(registry.find("model", "1.1.0"), full=True)
 
@@ -393,7 +394,7 @@ def test_a_store_without_exclusive_creation_is_not_published_to(
     memory: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = memory.registry(tmp_path / "cache")
-    monkeypatch.setattr(registry.origin, "_exclusive", False)
+    monkeypatch.setattr(registry.origin._bucket, "exclusive", False)  # type: ignore[attr-defined]
     with pytest.raises(Refused, match="somebody else publishes"):
         publish_remote(registry, weights(tmp_path / "source"), metadata(), who="anna")
     assert memory.names() == []

@@ -1,0 +1,110 @@
+"""Whole objects below a URL, through fsspec: read, created only where there is none, put, listed, removed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from modelhost.errors import ConfigError, RegistryUnavailable
+
+# Stores that create an object only where there is none, as one act (S3: If-None-Match). fsspec's own way for the
+# others asks first and then writes.
+EXCLUSIVE = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"})
+
+
+class Bucket:
+    """Every failure of the store is a RegistryUnavailable; absence is an empty answer."""
+
+    def __init__(self, url: str, options: Mapping[str, Any] | None = None, *, read_timeout: float, tries: int) -> None:
+        """`options` go to fsspec: keys, endpoint. An S3 store has `read_timeout` seconds for an answer, `tries` times.
+
+        Raises ConfigError where a package for the URL is not installed, or the URL cannot be used.
+        """
+        self.url = url.rstrip("/")
+        protocol = url.split("://")[0]
+        given = dict(options or {})
+        if protocol in ("s3", "s3a"):
+            patience = {"connect_timeout": 3, "read_timeout": read_timeout, "retries": {"max_attempts": 1}}
+            given["config_kwargs"] = patience | dict(given.get("config_kwargs", {}))
+        self.exclusive = protocol in EXCLUSIVE
+        self._fs, self._root = _connect(self.url, given)
+        if hasattr(self._fs, "retries"):
+            self._fs.retries = tries  # s3fs: five tries of its own, with growing pauses, around botocore's
+
+    def read(self, key: str) -> bytes | None:
+        """The object's bytes; None where there is none."""
+        with self._asking(), suppress(FileNotFoundError):
+            return bytes(self._fs.cat_file(self._key(key)))
+        return None
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write the object where there is none yet; False where there is one. One act where `exclusive`."""
+        with self._asking():
+            try:
+                self._fs.pipe_file(self._key(key), data, mode="create")
+            except FileExistsError:
+                return False
+        return True
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write the object, over whatever was there."""
+        with self._asking():
+            self._fs.pipe_file(self._key(key), data)
+
+    def upload(self, source: Path, key: str, size: int) -> None:
+        """Write a local file of `size` bytes, unless an object of that size has brought it already."""
+        with self._asking():
+            with suppress(FileNotFoundError):
+                if self._fs.info(self._key(key))["size"] == size:
+                    return
+            self._fs.put_file(str(source), self._key(key))
+
+    def download(self, key: str, target: Path) -> None:
+        """Write the object into a local file. Raises FileNotFoundError where there is none."""
+        with self._asking():
+            self._fs.get_file(self._key(key), str(target))
+
+    def names(self, folder: str) -> list[str]:
+        """Last parts of what lies directly below a key, each once, sorted."""
+        found: list[str] = []
+        with self._asking(), suppress(FileNotFoundError):
+            self._fs.invalidate_cache()
+            found = self._fs.ls(self._key(folder), detail=False)
+        return sorted({name.rstrip("/").rsplit("/", 1)[-1] for name in found})
+
+    def remove(self, key: str) -> None:
+        """Remove the object, if it is there."""
+        with self._asking(), suppress(FileNotFoundError):
+            self._fs.rm_file(self._key(key))
+
+    def _key(self, key: str) -> str:
+        return f"{self._root}/{key}".rstrip("/")
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # The stores behind fsspec raise what they like; botocore's are not even OSErrors.
+            reason = re.sub(r"\s+", " ", str(error))[:300] or type(error).__name__
+            raise RegistryUnavailable(
+                f"{self.url} does not answer: {reason}", "look at its address and keys"
+            ) from error
+
+
+def _connect(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+    import fsspec  # type: ignore[import-untyped]
+
+    try:
+        system, root = fsspec.core.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True, **options)
+    except ImportError as error:
+        raise ConfigError(
+            f"{url} needs a package that is not installed: {error}", "pip install s3fs, for s3://"
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{url} cannot be used: {error}", "file:///path, s3://bucket/path …") from error
+    return system, str(root).rstrip("/")
