@@ -82,27 +82,24 @@ def test_a_snapshot_is_marked_and_never_looked_for_in_the_registry(repository: R
     assert image.labels["release.snapshot"] == "true"
 
 
+def build(repository: Repository, tmp_path: Path) -> None:
+    """The image of v1.0.0, into a store of its own."""
+    want = wanted(repository, "v1.0.0", tmp_path / "tree")
+    sources = Sources(DirectoryImages(tmp_path / "store"))
+    obtain(want, Manifest.model_validate(repository.manifest), sources, quiet)
+
+
 def test_a_context_that_is_not_there_is_told(repository: Repository, tmp_path: Path) -> None:
     repository.release("v1.0.0", manifest={"build": {"context": "nowhere"}})
     with pytest.raises(BuildFailed, match="nowhere"):
-        obtain(
-            wanted(repository, "v1.0.0", tmp_path / "tree"),
-            Manifest.model_validate(repository.manifest),
-            Sources(DirectoryImages(tmp_path / "store")),
-            quiet,
-        )
+        build(repository, tmp_path)
 
 
 def test_a_dockerfile_with_an_open_quote_is_told(repository: Repository, tmp_path: Path) -> None:
     repository.write("Dockerfile", 'FROM scratch\nENV A="open\n')
     repository.release("v1.0.0")
     with pytest.raises(BuildFailed, match="Dockerfile cannot be read"):
-        obtain(
-            wanted(repository, "v1.0.0", tmp_path / "tree"),
-            Manifest.model_validate(repository.manifest),
-            Sources(DirectoryImages(tmp_path / "store")),
-            quiet,
-        )
+        build(repository, tmp_path)
 
 
 def test_a_removal_that_was_killed_does_not_stop_the_next(repository: Repository, tmp_path: Path) -> None:
