@@ -1,0 +1,26 @@
+"""What a translation is to the faces of the service: the API, the page and the LibreTranslate shape share it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The lines of one request, one for each text, and who made them.
+
+    `version`: of the model that made them (`v1.1.0`), empty for the fallback. `request_id`: by it a thumb names this
+    answer. `fallback`: dictionary and rules made it, no model.
+    """
+
+    lines: list[str]
+    version: str
+    request_id: str
+    fallback: bool = False
+
+
+Answering = Callable[[Request, list[str]], Awaitable[Answer]]
+"""Translates the texts of a request with the version that the request is routed to; raises `Refusal`."""
