@@ -13,7 +13,7 @@ import uvicorn
 
 from translator.app import create_app
 from translator.errors import StartError
-from translator.model import weights_file
+from translator.model import demand_directory
 from translator.settings import Settings
 
 KEEP_ALIVE = 65  # seconds; longer than any proxy in front keeps an idle connection, or it meets a closed one
@@ -24,7 +24,7 @@ def main() -> int:
     """Serve until SIGTERM or SIGINT; 0 after an orderly end, 1 when the model cannot be loaded, 2 for bad settings."""
     try:
         settings = Settings.from_environment(os.environ)
-        weights_file(settings.model_dir, settings.allow_pickle)
+        demand_directory(settings.model_dir, settings.allow_pickle)
     except StartError as error:
         print(f"translator: {error}", file=sys.stderr)
         return 2

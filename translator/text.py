@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 CHINESE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
@@ -23,15 +24,27 @@ def has_chinese(text: str) -> bool:
     return CHINESE.search(text) is not None
 
 
-def clean(line: str) -> str:
+Step = Callable[[str], str]
+STEPS: Mapping[str, Step] = {
+    "special-tokens": lambda line: SPECIAL.sub(" ", line),
+    "sentencepiece-marks": lambda line: line.replace("\u2581", " "),
+    "byte-pair-marks": lambda line: BPE_JOIN.sub("", line),
+    "word-piece-marks": lambda line: WORDPIECE_JOIN.sub("", line),
+    "single-spaces": lambda line: " ".join(line.split()),
+    "no-space-before-marks": lambda line: SPACE_BEFORE.sub("", line),
+}
+"""What may be done to a translated line, by the names that a version's postprocessing.json uses."""
+
+
+def clean(line: str, steps: Iterable[Step] = tuple(STEPS.values())) -> str:
     """A translated line without special tokens and subword marks, in whatever form a tokenizer left them.
 
     Removing a mark may uncover another, so it is done until nothing changes: `clean(clean(x)) == clean(x)`.
     """
     while True:
-        cleaned = SPECIAL.sub(" ", line).replace("\u2581", " ")
-        cleaned = WORDPIECE_JOIN.sub("", BPE_JOIN.sub("", cleaned))
-        cleaned = SPACE_BEFORE.sub("", " ".join(cleaned.split()))
+        cleaned = line
+        for step in steps:
+            cleaned = step(cleaned)
         if cleaned == line:
             return cleaned
         line = cleaned

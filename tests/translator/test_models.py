@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from translator.model import NEEDED, weights_file
+from translator.model import NEEDED, demand_directory
 from translator.publish import LARGEST
 from translator.settings import MODELS, served_model
 
@@ -23,7 +23,7 @@ def test_there_are_two_versions_and_one_of_them_serves() -> None:
 
 @pytest.mark.parametrize("folder", VERSIONS, ids=lambda path: path.name)
 def test_a_version_is_whole_and_small(folder: Path) -> None:
-    assert weights_file(folder) == folder / "model.safetensors"
+    assert demand_directory(folder) == folder / "model.safetensors"
     assert all((folder / name).is_file() for name in (*NEEDED, "generation_config.json", "tokenizer_config.json"))
     assert sum(path.stat().st_size for path in folder.iterdir()) <= LARGEST
     assert all(path.stat().st_mode & 0o044 == 0o044 for path in folder.iterdir()), "readable for every user"

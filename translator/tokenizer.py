@@ -1,0 +1,65 @@
+"""Text to the ids of subword pieces and back, as the published form of Marian says it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+from translator.errors import StartError
+from translator.network import Rows
+
+FILES = ("source.spm", "target.spm", "vocab.json", "tokenizer_config.json")
+NEEDED = FILES[:3]
+
+
+class Tokenizer:
+    """The pieces of one vocabulary. Safe between threads: the models of several versions may share one."""
+
+    def __init__(self, library: Any) -> None:
+        self._library = library
+        self._lock = threading.Lock()  # the library keeps a state while it works
+
+    @classmethod
+    def load(cls, folder: Path) -> Tokenizer:
+        """Read the files of a directory. Raises `StartError`."""
+        missing = [name for name in NEEDED if not (folder / name).is_file()]
+        if missing:
+            raise StartError(f"{folder} has no vocabulary: {', '.join(missing)} missing")
+        warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")  # it would change nothing here
+        from transformers import MarianTokenizer
+        from transformers.utils import logging
+
+        logging.set_verbosity_error()
+        try:
+            return cls(MarianTokenizer.from_pretrained(folder, local_files_only=True))
+        except Exception as error:  # whatever the library raises, the message must name the directory
+            raise StartError(f"{folder} cannot be loaded: {type(error).__name__}: {error}") from error
+
+    @property
+    def size(self) -> int:
+        """Pieces of the vocabulary."""
+        return len(self._library)
+
+    def encode(self, sentences: list[str], longest: int) -> Rows:
+        """The ids of each sentence, its end included; what is beyond `longest` pieces is cut off."""
+        with self._lock:
+            # Special tokens are split as text is: a `</s>` that a user writes must not end the sentence.
+            encoded = self._library(sentences, truncation=True, max_length=longest, split_special_tokens=True)
+        rows: Rows = encoded["input_ids"]
+        return rows
+
+    def decode(self, rows: Rows) -> list[str]:
+        """The text of each row of target ids, before anything is cleaned."""
+        with self._lock:
+            lines: list[str] = self._library.batch_decode(
+                rows, skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
+        return lines
+
+
+def vocabulary_size(folder: Path) -> int:
+    """Pieces that a directory's vocab.json names; no library is loaded. Raises OSError, ValueError."""
+    return len(json.loads((folder / "vocab.json").read_text(encoding="utf-8")))
