@@ -48,8 +48,8 @@ class Service:
     def open(self, text: str | None = None, **settings: Any) -> ModelHost:
         if text is not None:
             self.write(text)
-        settings = {"hangup": False, "upkeep_seconds": 0.05, **settings}
-        host = ModelHost.open(self.file, {"safetensors": self.loader}, **settings)
+        settings = {"hangup": False, "upkeep_seconds": 0.05, "loaders": {"safetensors": self.loader}, **settings}
+        host = ModelHost.open(self.file, **settings)
         self.open_hosts.append(host)
         return host
 

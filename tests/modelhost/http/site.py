@@ -80,7 +80,8 @@ class Site:
             if role not in self.tokens:
                 self.tokens[role] = tokens.add(self.path / "tokens.jsonl", f"{role}-of-tests", role)
         self.host = self.service.open(configuration, **(opened or {}))
-        self.http = ModelHttp(self.host, infer={"model": reveal}, control=control(self.host), **settings)
+        settings = {"infer": {"model": reveal}, **settings}
+        self.http = ModelHttp(self.host, control=control(self.host), **settings)
         app = FastAPI(lifespan=self.http.lifespan)
         self.http.install(app)
         _add_own_endpoint(app, self.http)

@@ -1,106 +1,168 @@
-"""Fifty clients that keep their connections, while operators swap and roll back: no failure, no mixed answer."""
+"""Fifty clients that keep their connections, while operators swap and roll back two hundred times: no request fails, no
+answer is mixed, and never is there more in memory than both models together."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
-from collections import Counter
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
+from modelhost.host.host import ModelHost
 from modelhost.http.roles import Role
+from modelhost.loading.memory import CPU
+from modelhost.loading.safetensors import SafetensorsLoader
 from modelhost.registry.base import Status
+from tests.modelhost.http.crowd import Crowd, post
 from tests.modelhost.http.site import Site
+from tests.modelhost.loading.published import put
+from tests.modelhost.serving.workshop import eventually
+
+torch = pytest.importorskip("torch", reason="the stock loader is for services that have torch")
 
 CLIENTS = 50
-SWITCHES = 24
-VERSIONS = ("1.0.0", "1.1.0")
-BODY = json.dumps(
-    {
-        "inputs": [
-            {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["x"]},
-            {"name": "numbers", "datatype": "FP32", "shape": [1, 4], "data": [0.0] * 4},
-        ]
-    }
-).encode()
-
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
-    return int(head[0].split()[1]), headers, await reader.readexactly(int(headers["content-length"]))
+SWITCHES = 200
+NUMBERS = 4 << 20  # float32: 16 MiB in a component, 32 MiB in a set
+SET_BYTES = 2 * 4 * NUMBERS
+SLACK_BYTES = 3 * SET_BYTES  # what an allocator may keep; 200 switches that leaked would leave 4 GB
+VALUES = {"1.0.0": 1.0, "1.1.0": 2.0, "1.2.0": 3.0}
+TEXT = {"name": "who", "datatype": "BYTES", "shape": [-1]}
+INTERFACE = {"inputs": [TEXT], "outputs": [TEXT], "shape": "tiny/1"}
+ASKED = {"inputs": [{"name": "who", "datatype": "BYTES", "shape": [1], "data": ["?"]}]}
+CONFIGURATION = f"""
+registry: {{root: models}}
+components: {{encoder: {{}}, decoder: {{}}}}
+sets: {{translation: [encoder, decoder]}}
+memory: {{budget: {2 * SET_BYTES + 1024}}}
+http: {{tokens: tokens.jsonl, audit: audit.jsonl}}
+"""
 
 
-async def _post(
-    port: int, streams: Streams, path: str, body: bytes, token: str = ""
-) -> tuple[int, dict[str, str], bytes]:
-    reader, writer = streams
-    bearer = f"Authorization: Bearer {token}\r\n" if token else ""
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{bearer}Content-Length: {len(body)}\r\n\r\n"
-    writer.write(head.encode() + body)
-    return await _answer(reader)
+class Big(torch.nn.Module):  # type: ignore[misc, name-defined]
+    """Its weights are one value throughout, which it tells from both ends and the middle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.empty(NUMBERS))
+
+    def forward(self) -> Any:
+        return self.weight[[0, NUMBERS // 2, NUMBERS - 1]]
 
 
-async def _client(port: int, done: asyncio.Event, seen: Counter[str]) -> None:
-    """Asks on one connection until the end; whatever is no whole answer of one set is an error."""
-    streams = await asyncio.open_connection("127.0.0.1", port)
-    while not done.is_set():
-        status, headers, content = await _post(port, streams, "/v2/models/model/infer", BODY)
-        if status != 200:
-            seen["failed"] += 1
-            continue
-        said = json.loads(content)
-        version = said["model_version"]
-        whole = f"model {version} with tokenizer {version}: x"
-        same = (
-            headers["x-model-version"] == version and headers["x-model-set"] == f"model={version}, tokenizer={version}"
-        )
-        seen[version if said["outputs"][0]["data"] == [whole] and same else "mixed"] += 1
-    streams[1].close()
+def _published(path: Path) -> None:
+    """Each decoder works with the encoder of its own number alone."""
+    for version, value in VALUES.items():
+        mates: dict[str, str] = {}
+        for component in ("encoder", "decoder"):
+            source = path / "sources" / component / version
+            tensors = {"weight": torch.full((NUMBERS,), value)}
+            entry = put(path / "models", source, version, tensors, component, interface=INTERFACE, mates=mates)
+            mates = {component: entry.info.digest}
 
 
-async def _operate(site: Site, seen: Counter[str]) -> None:
+def _reveal(models: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that the weights of this request's set have, and not what they are called."""
+    told = {name: set(models[name].model().tolist()) for name in ("encoder", "decoder")}
+    return {"who": [json.dumps({name: sorted(values) for name, values in told.items()})]}
+
+
+def _judge(headers: dict[str, str], said: dict[str, Any]) -> str:
+    version = said["model_version"]
+    told = json.loads(said["outputs"][0]["data"][0])
+    whole = told == {"encoder": [VALUES[version]], "decoder": [VALUES[version]]}
+    named = headers["x-model-version"] == version
+    named &= headers["x-model-set"] == f"decoder={version}, encoder={version}"
+    return version if whole and named else "mixed"
+
+
+async def _operate(site: Site, crowd: Crowd, after_each: Callable[[], None]) -> None:
     """Two swaps and a rollback in turn. What a rollback rejects is marked stable again, as a person may do."""
     streams = await asyncio.open_connection("127.0.0.1", site.port)
-    serving = VERSIONS[1]
+    versions, serving = list(VALUES), "1.2.0"
     for number in range(SWITCHES):
-        other = VERSIONS[0] if serving == VERSIONS[1] else VERSIONS[1]
-        path, body = "/promote", {"versions": {"model": other, "tokenizer": other}, "reason": "to and fro"}
+        other = versions[(versions.index(serving) + 1) % len(versions)]
+        path, body = "/promote", {"versions": {"encoder": other, "decoder": other}, "reason": "to and fro"}
         if number % 3 == 2:
             path, body = "/rollback", {"reason": "and back"}
-        status, _, content = await _post(
-            site.port, streams, path, json.dumps(body).encode(), site.tokens[Role.OPERATOR]
-        )
+        token = site.tokens[Role.OPERATOR]
+        status, _, content = await post(site.port, streams, path, json.dumps(body).encode(), token)
         said = json.loads(content)
-        seen["switched"] += status == 200 and said["outcome"] == "switched"
-        serving = said["versions"]["model"]
+        assert (status, said.get("outcome")) == (200, "switched"), said
+        assert said["versions"]["encoder"] != serving
+        serving = said["versions"]["encoder"]
         for name, rejected in said["rejected"].items():
             await asyncio.to_thread(site.service.shop.mark, name, rejected, Status.STABLE)
-        answered = seen.total()
-        while seen.total() < answered + CLIENTS:  # each switch is seen by requests before the next
-            await asyncio.sleep(0.005)
+        await crowd.more(crowd.clients)  # each switch is seen by requests before the next
+        after_each()
     streams[1].close()
 
 
-@pytest.mark.timeout(300)
-def test_no_request_fails_and_no_answer_is_mixed_while_versions_change(site: Site) -> None:
-    site.pair(*VERSIONS)
-    site.start()
-    seen: Counter[str] = Counter()
+def _uss() -> int:
+    """Memory that would come back if this process ended, in bytes: mapped weights too, as nobody else has them."""
+    return int(psutil.Process().memory_full_info().uss)
 
-    async def run() -> None:
-        done = asyncio.Event()
-        clients = [asyncio.create_task(_client(site.port, done, seen)) for _ in range(CLIENTS)]
+
+class Peaks:
+    """The most that the books and the kernel say, looked at all the time while `watching`."""
+
+    def __init__(self, host: ModelHost) -> None:
+        self._host = host
+        self.books = self.process = 0
+
+    def look(self) -> None:
+        self.books = max(self.books, self._host.pool.budget.used(CPU))
+        self.process = max(self.process, _uss())
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(0.1):
+                self.look()
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
         try:
-            await _operate(site, seen)
+            yield
         finally:
             done.set()
-        await asyncio.gather(*clients)
+            watcher.join()
 
-    asyncio.run(run())
-    assert seen["failed"] == 0, seen
-    assert seen["mixed"] == 0, seen
-    assert seen["switched"] == SWITCHES, seen
-    assert all(seen[version] for version in VERSIONS), seen
+
+@pytest.mark.timeout(600)
+def test_two_hundred_switches_fail_no_request_mix_no_answer_and_leave_no_memory_behind(site: Site) -> None:
+    _published(site.path)
+    loader = SafetensorsLoader(lambda entry: Big(), warm_up=lambda model: model.module.weight.sum())  # every page
+    host = site.start(CONFIGURATION, opened={"loaders": {"safetensors": loader}}, infer={"encoder": _reveal})
+    books, body = host.pool.budget.used(CPU), json.dumps(ASKED).encode()
+
+    async def run() -> tuple[Crowd, int, Peaks]:
+        async with Crowd(site.port, "/v2/models/encoder/infer", body, _judge, CLIENTS) as crowd:
+            await crowd.more(10 * CLIENTS)
+            at_rest, peaks = _uss(), Peaks(host)
+            with peaks.watching():
+                await _operate(site, crowd, peaks.look)
+        return crowd, at_rest, peaks
+
+    crowd, at_rest, peaks = asyncio.run(run())
+    assert crowd.seen["failed"] == 0, crowd.seen
+    assert crowd.seen["mixed"] == 0, crowd.seen
+    assert set(crowd.seen) - {"failed", "mixed"} == set(VALUES), crowd.seen
+
+    assert books == SET_BYTES
+    assert 2 * SET_BYTES <= peaks.books <= host.pool.budget.limit(CPU)
+    assert at_rest < peaks.process < at_rest + SET_BYTES + SLACK_BYTES
+    serving = set(host.serving.live.current().versions.items())
+    for component, version in {(each.component, each.version) for each in host.pool.residents()} - serving:
+        host.unload(component, version)
+    eventually(lambda: host.pool.budget.used(CPU) == books and not host.serving.live.leaving())
+    gc.collect()
+    assert _uss() < at_rest + SLACK_BYTES
