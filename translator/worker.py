@@ -1,4 +1,4 @@
-"""One thread that owns the model, and a bounded queue before it.
+"""One thread that owns a model in memory, and a bounded queue before it.
 
 The event loop never computes: it hands in sentences and awaits a future, so /health answers while a batch runs.
 What waits when a batch ends is taken together into the next forward, which is what keeps many clients fast.
@@ -11,26 +11,28 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from translator.errors import busy
 from translator.model import Translated
 
 TOGETHER = 32  # sentences taken into one batch
+Translate = Callable[[list[str]], Translated]
 
 
 @dataclass
 class Job:
-    """Sentences of one request and the future that gets their translations."""
+    """Sentences of one request, who translates them, and the future that gets their translations."""
 
+    translate: Translate
     sentences: list[str]
     done: Future[Translated] = field(default_factory=Future)
 
 
 class Worker:
-    """Translate jobs one batch at a time. Start once, close once."""
+    """Translate jobs one batch at a time; jobs of equal `translate` share one. Start once, close once."""
 
-    def __init__(self, translate: Callable[[list[str]], Translated], waiting: int) -> None:
-        self._translate = translate
+    def __init__(self, waiting: int) -> None:
         self._jobs: queue.Queue[Job | None] = queue.Queue(maxsize=waiting)
         self._thread = threading.Thread(target=self._run, name="translator", daemon=True)
 
@@ -48,9 +50,9 @@ class Worker:
         """Jobs in the queue, about."""
         return self._jobs.qsize()
 
-    def submit(self, sentences: list[str]) -> Future[Translated]:
+    def submit(self, translate: Translate, sentences: list[str]) -> Future[Translated]:
         """Queue sentences; raises `Refusal` (503 busy) when the queue is full."""
-        job = Job(sentences)
+        job = Job(translate, sentences)
         try:
             self._jobs.put_nowait(job)
         except queue.Full:
@@ -66,7 +68,8 @@ class Worker:
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             jobs, last = self._gather(job)
-            self._answer(jobs)
+            for translate, alike in groupby(jobs, key=lambda each: each.translate):
+                self._answer(translate, list(alike))
             if last:
                 return
 
@@ -84,11 +87,13 @@ class Worker:
             size += len(job.sentences)
         return jobs, False
 
-    def _answer(self, jobs: list[Job]) -> None:
+    def _answer(self, translate: Translate, jobs: list[Job]) -> None:
         """Translate several jobs together; if that fails, each by itself, so that one cannot spoil the others."""
         jobs = [job for job in jobs if job.done.set_running_or_notify_cancel()]
+        if not jobs:
+            return
         try:
-            together = self._translate([sentence for job in jobs for sentence in job.sentences])
+            together = translate([sentence for job in jobs for sentence in job.sentences])
         except Exception as error:
             if len(jobs) == 1:
                 jobs[0].done.set_exception(error)
@@ -106,6 +111,6 @@ class Worker:
 
     def _answer_alone(self, job: Job) -> None:
         try:
-            job.done.set_result(self._translate(job.sentences))
+            job.done.set_result(job.translate(job.sentences))
         except Exception as error:
             job.done.set_exception(error)

@@ -30,11 +30,11 @@ class Shouting:
 
 def test_what_waits_is_translated_together_and_each_gets_its_own() -> None:
     model = Shouting()
-    worker = Worker(model, waiting=10)
+    worker = Worker(waiting=10)
     worker.start()
-    first = worker.submit(["one"])
+    first = worker.submit(model, ["one"])
     model.begun.wait()
-    others = [worker.submit([f"a{number}", f"b{number}"]) for number in range(3)]
+    others = [worker.submit(model, [f"a{number}", f"b{number}"]) for number in range(3)]
     model.go.set()
     assert first.result().lines == ["ONE"]
     assert [future.result().lines for future in others] == [["A0", "B0"], ["A1", "B1"], ["A2", "B2"]]
@@ -45,9 +45,9 @@ def test_what_waits_is_translated_together_and_each_gets_its_own() -> None:
 
 def test_a_failing_request_does_not_spoil_its_neighbours() -> None:
     model = Shouting()
-    worker = Worker(model, waiting=10)
+    worker = Worker(waiting=10)
     worker.start()
-    futures = [worker.submit([word]) for word in ("good", "bad", "better")]
+    futures = [worker.submit(model, [word]) for word in ("good", "bad", "better")]
     model.go.set()
     assert futures[0].result().lines == ["GOOD"]
     with pytest.raises(ValueError, match="bad"):
@@ -59,13 +59,13 @@ def test_a_failing_request_does_not_spoil_its_neighbours() -> None:
 
 def test_a_full_queue_refuses_at_once() -> None:
     model = Shouting()
-    worker = Worker(model, waiting=1)
+    worker = Worker(waiting=1)
     worker.start()
-    first = worker.submit(["one"])
+    first = worker.submit(model, ["one"])
     model.begun.wait()
-    second = worker.submit(["two"])
+    second = worker.submit(model, ["two"])
     with pytest.raises(Refusal) as refused:
-        worker.submit(["three"])
+        worker.submit(model, ["three"])
     assert (refused.value.status, refused.value.code) == (503, "busy")
     model.go.set()
     assert [first.result().lines, second.result().lines] == [["ONE"], ["TWO"]]
@@ -74,9 +74,9 @@ def test_a_full_queue_refuses_at_once() -> None:
 
 def test_closing_finishes_what_is_queued() -> None:
     model = Shouting()
-    worker = Worker(model, waiting=10)
+    worker = Worker(waiting=10)
     worker.start()
-    futures = [worker.submit([str(number)]) for number in range(5)]
+    futures = [worker.submit(model, [str(number)]) for number in range(5)]
     threading.Timer(0.1, model.go.set).start()
     worker.close()
     assert all(future.done() for future in futures)
@@ -84,4 +84,18 @@ def test_closing_finishes_what_is_queued() -> None:
 
 
 def test_closing_one_that_never_started_is_harmless() -> None:
-    Worker(Shouting(), waiting=1).close()
+    Worker(waiting=1).close()
+
+
+def test_jobs_of_different_sets_do_not_share_a_batch() -> None:
+    one, other = Shouting(), Shouting()
+    other.go.set()
+    worker = Worker(waiting=10)
+    worker.start()
+    first = worker.submit(one, ["held"])
+    one.begun.wait()
+    futures = [worker.submit(each, [f"{number}"]) for number, each in enumerate((one, one, other, one))]
+    one.go.set()
+    assert [future.result().lines for future in (first, *futures)] == [["HELD"], ["0"], ["1"], ["2"], ["3"]]
+    assert (one.batches, other.batches) == ([["held"], ["0", "1"], ["3"]], [["2"]])
+    worker.close()
