@@ -46,10 +46,15 @@ class Books:
         self.closing.append(resident)
 
     def bury(self, resident: Resident) -> None:
-        """Closes what was removed, and gives its memory back. Without the lock."""
+        """Closes what was removed, and gives its memory back. Without the lock.
+
+        The model is let go of before anybody hears that it has left: whoever waits for this may end the process next,
+        and torch aborts it where a thread still frees tensors then.
+        """
         try:
             close(resident.loaded)
         finally:
+            resident.let_go()
             with self.lock:
                 resident.reservation.release()
                 self.closing.remove(resident)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -41,6 +41,10 @@ class Resident:
     def key(self) -> Key:
         """What it is filed under."""
         return self.loaded.component, self.loaded.version
+
+    def let_go(self) -> None:
+        """Keeps the name, and no reference to the model: what only this held is freed now, in this thread."""
+        self.loaded = replace(self.loaded, model=None, close=lambda: None)
 
 
 class Keeper(Protocol):

@@ -22,6 +22,7 @@ from modelhost.errors import (
     Unavailable,
     Unknown,
 )
+from modelhost.loading.base import Loaded, Placement
 from modelhost.loading.memory import Budget
 from modelhost.loading.pool import Pool
 from modelhost.registry.base import Entry, Status
@@ -326,6 +327,24 @@ def test_a_close_that_raises_gives_the_memory_back_all_the_same(
     assert pool.unload("model", "1.0.0")
     assert pool.budget.used() == 0
     assert "did not close cleanly" in caplog.text
+
+
+def test_memory_counts_as_free_only_when_the_model_itself_is_gone(shelf: Shelf) -> None:
+    class Mortal:
+        def __del__(self) -> None:
+            held.append(pool.budget.used())
+
+    class Loads(CountingLoader):
+        def load(self, entry: Entry, placement: Placement) -> Loaded:
+            return Loaded(entry, Mortal(), entry.info.bytes, placement)
+
+    held: list[int] = []
+    shelf.add("model", "1.0.0", 40)
+    pool = Pool(shelf, {"counting": Loads()}, Budget(100), aside=lambda work: work())
+    pool.lease("model", "1.0.0").release(leave=True)
+    assert pool.close() == []
+    assert held == [40], "the model was freed while its bytes were still on the books"
+    assert pool.budget.used() == 0
 
 
 def test_at_the_end_all_is_freed_and_nobody_gets_a_lease(shelf: Shelf, loader: CountingLoader, make: Make) -> None:
