@@ -1,0 +1,95 @@
+"""The network as CTranslate2 computes it, from the files that `conversion.py` made: 8-bit weights, and no torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from translator.conversion import FACTS, SHARED, SOURCE, TARGET, WEIGHTS, Conversion, digest_of
+from translator.errors import StartError
+from translator.network import Rows, room
+
+ENGINE = "ctranslate2"
+
+
+class CompiledNetwork:
+    """A `Network` that CTranslate2 computes. Its memory is free when the last reference to it has gone."""
+
+    engine = ENGINE
+
+    def __init__(self, library: Any, source: list[str], target: list[str], facts: Conversion, beams: int) -> None:
+        self._library = library
+        self._source = source
+        self._ids = {piece: number for number, piece in enumerate(target)}
+        search = facts.search
+        self._options = {
+            "beam_size": beams or search.num_beams,
+            "length_penalty": search.length_penalty,
+            "repetition_penalty": search.repetition_penalty,
+            "no_repeat_ngram_size": search.no_repeat_ngram_size,
+            "suppress_sequences": [[target[piece] for piece in run] for run in search.suppress] or None,
+            "min_decoding_length": 0,
+            "max_input_length": 0,  # nothing is cut off in silence
+        }
+        self.longest = facts.longest
+        self.pieces = len(source)
+        self.sha256 = facts.weights_sha256
+        self.quantization = facts.quantization
+
+    @classmethod
+    def load(cls, folder: Path, threads: int = 1, beams: int = 0, sha256: str = "") -> CompiledNetwork:
+        """Read what `convert` made in `folder`. Raises `StartError` when it cannot be used.
+
+        `beams` 0 means: as the Marian directory said, else greedy. `sha256`: of the weights from which it must come.
+        """
+        try:
+            facts = _checked(folder)
+            source, target = _vocabularies(folder)
+            import ctranslate2  # type: ignore[import-untyped]
+
+            library = ctranslate2.Translator(str(folder), device="cpu", intra_threads=threads, inter_threads=1)
+        except Exception as error:  # whatever the library raises, the message must name the directory
+            raise StartError(f"{folder} cannot be loaded: {type(error).__name__}: {error}") from error
+        if sha256 and sha256 != facts.weights_sha256:
+            raise StartError(
+                f"{folder} was converted from other weights ({facts.weights_sha256[:12]}) than {sha256[:12]}"
+            )
+        return cls(library, source, target, facts, beams)
+
+    def generate(self, rows: Rows) -> Rows:
+        """As `Network` says. The library has one room for a batch: rows go together whose own length allows the same.
+
+        The room is that of the next power of two, so that each row has its own, and what is over is cut off.
+        """
+        groups: dict[int, list[int]] = {}
+        for index, row in enumerate(rows):
+            groups.setdefault(1 << (len(row) - 1).bit_length(), []).append(index)
+        found: Rows = [[] for _ in rows]
+        for width, chosen in groups.items():
+            together = self._together([rows[index] for index in chosen], room([0] * width, self.longest))
+            for index, row in zip(chosen, together, strict=True):
+                found[index] = row[: room(rows[index], self.longest)]
+        return found
+
+    def _together(self, rows: Rows, pieces: int) -> Rows:
+        texts = [[self._source[piece] for piece in row] for row in rows]
+        results = self._library.translate_batch(texts, max_decoding_length=pieces + 1, **self._options)
+        return [[self._ids[piece] for piece in result.hypotheses[0]] for result in results]
+
+
+def _checked(folder: Path) -> Conversion:
+    """What conversion.json says, when all of it is there and model.bin is as it was written."""
+    missing = [name for name in (WEIGHTS, "config.json", FACTS) if not (folder / name).is_file()]
+    if missing:
+        raise ValueError(f"{', '.join(missing)} missing")
+    facts = Conversion.read(folder)
+    if digest_of(folder / WEIGHTS) != facts.model_sha256:
+        raise ValueError(f"{WEIGHTS} is not what {FACTS} says: it is damaged, or of another conversion")
+    return facts
+
+
+def _vocabularies(folder: Path) -> tuple[list[str], list[str]]:
+    names = (SHARED, SHARED) if (folder / SHARED).is_file() else (SOURCE, TARGET)
+    source, target = (json.loads((folder / name).read_text(encoding="utf-8")) for name in names)
+    return source, target
