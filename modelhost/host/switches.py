@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from modelhost.config.model import Settings
 from modelhost.errors import ModelHostError
 from modelhost.registry.base import LATEST, Registry, Status
+from modelhost.registry.mates import check_has_mates
 from modelhost.serving.history import Record
 from modelhost.serving.serving import Serving
 
@@ -71,8 +72,15 @@ class Switches:
         return members[0], True
 
     def load(self, component: str, version: str = LATEST, wait: float | None = None) -> str:
-        """Brings a version into memory, where anybody may then ask for it by name; returns which one that is."""
-        number = self._registry.find(component, version).version
+        """Brings a version into memory, where anybody may then ask for it by name; returns which one that is.
+
+        Raises MateMismatch for one whose mates the registry lacks, and what a load raises.
+        """
+        entry = self._registry.find(component, version)
+        mates = [name for name in entry.info.mates if name in self._settings().components]
+        there = [each.info for name in mates for each in self._registry.versions(name)]
+        check_has_mates(entry.info.model_copy(update={"mates": {n: entry.info.mates[n] for n in mates}}), there)
+        number = entry.version
         self._serving.pool.lease(component, number, wait).release()
         self._afterwards()
         return number

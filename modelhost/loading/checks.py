@@ -12,7 +12,7 @@ from modelhost.metadata import Environment
 from modelhost.registry.base import Entry
 from modelhost.registry.environment import DEFAULT_RULE, EnvironmentRule, check_environment
 from modelhost.registry.pickles import refuse_pickles
-from modelhost.registry.verify import check_files
+from modelhost.registry.verify import check_files, neighbours
 
 Signature = tuple[tuple[str, int, int, int, int, int], ...]
 """Path, device, inode, size, time of the last write and of the last change of each file."""
@@ -36,7 +36,11 @@ class Integrity:
         with self._lock:
             if before is not None and self._seen.get(key) == before:
                 return
-        check_files(entry)
+        try:
+            check_files(entry)
+        except IntegrityError:
+            check_files(entry, others=neighbours(entry))  # slower, and it can tell whose content lies there
+            raise
         if before is None or _signature(entry) != before:
             raise IntegrityError(
                 f"the files of {entry.component} {entry.version} changed while they were read",

@@ -25,6 +25,7 @@ from modelhost.registry.layout import (
     is_component,
     is_version,
     parse,
+    undescribed,
 )
 
 _log = logging.getLogger(__name__)
@@ -181,9 +182,7 @@ class DirectoryRegistry:
             try:
                 status = path.lstat()
             except FileNotFoundError:
-                raise IntegrityError(
-                    f"{folder} has no {VERSION_FILE}", "half copied, or never published: publish it, or remove it"
-                ) from None
+                raise undescribed(folder) from None
             if not stat.S_ISREG(status.st_mode):
                 raise IntegrityError(f"{path} is no regular file", "links are not followed in a registry")
             held = self._infos.get(path)

@@ -12,6 +12,7 @@ A name with a dot in front is never a version. Symbolic links are never followed
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -65,3 +66,18 @@ def parse(text: str | bytes, where: str, component: str, version: str) -> Versio
             "the files were swapped: put each version back in its place",
         )
     return info
+
+
+def undescribed(folder: Path) -> IntegrityError:
+    """The error for a version's directory that does not say what it is."""
+    return IntegrityError(
+        f"{folder} has no {VERSION_FILE}", "half copied, or never published: publish it, or remove it"
+    )
+
+
+def incomplete(info: VersionInfo, where: str, missing: Sequence[str]) -> IntegrityError:
+    """The error for a version of which not every file can be had from a registry elsewhere."""
+    names = "; ".join(f"{name} is missing" for name in missing)
+    return IntegrityError(
+        f"{info.component} {info.version} from {where} has not all of its files: {names}", "copy them there again"
+    )

@@ -39,6 +39,16 @@ def check_mates(members: Iterable[VersionInfo], known: Iterable[VersionInfo] = (
         )
 
 
+def check_has_mates(info: VersionInfo, known: Iterable[VersionInfo]) -> None:
+    """Raise MateMismatch where this version wants mates that are not among those `known`: no set will ever hold it."""
+    there = {(one.component, one.digest) for one in known}
+    found = [f"the {name} of digest {wanted}" for name, wanted in info.mates.items() if (name, wanted) not in there]
+    if found:
+        raise MateMismatch(
+            f"{_name(info)} wants {' and '.join(found)}, and the registry has none", "publish its mates first"
+        )
+
+
 def _name(info: VersionInfo) -> str:
     return f"{info.component} {info.version}"
 

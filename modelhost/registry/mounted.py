@@ -9,7 +9,7 @@ from modelhost.metadata import VersionInfo
 from modelhost.registry import digests
 from modelhost.registry.base import StatusChange
 from modelhost.registry.directory import DirectoryRegistry
-from modelhost.registry.layout import VERSION_FILE
+from modelhost.registry.layout import VERSION_FILE, incomplete, undescribed
 
 
 class Mounted:
@@ -28,10 +28,16 @@ class Mounted:
         return self.registry.published(component)
 
     def describe(self, component: str, version: str) -> bytes | None:
-        """The bytes of a `version.json`, None where there is none."""
+        """The bytes of a `version.json`, None where there is no such version.
+
+        Raises IntegrityError for a directory without one: here a version arrives as a whole, by rename.
+        """
+        folder = self.registry.root / component / version
         try:
-            return (self.registry.root / component / version / VERSION_FILE).read_bytes()
+            return (folder / VERSION_FILE).read_bytes()
         except FileNotFoundError:
+            if folder.is_dir():
+                raise undescribed(folder) from None
             return None
         except OSError as error:
             raise RegistryUnavailable(f"{self.url} cannot be read: {error}") from error
@@ -49,7 +55,9 @@ class Mounted:
             raise RegistryUnavailable(f"{self.url} cannot be written: {error}") from error
 
     def fetch(self, info: VersionInfo, folder: Path) -> None:
-        """Copy all files of a version into an empty local folder, unverified. Raises FileNotFoundError."""
+        """Copy all files of a version into an empty local folder, unverified. Raises IntegrityError where some are
+        missing."""
+        missing = []
         source = self.registry.root / info.component / info.version
         for file in info.files:
             target = folder / file.path
@@ -59,6 +67,8 @@ class Mounted:
             try:
                 digests.copy(source / file.path, target, file.path)
             except FileNotFoundError:
-                raise
+                missing.append(file.path)
             except OSError as error:
                 raise RegistryUnavailable(f"{file.path} cannot be copied from {self.url}: {error}") from error
+        if missing:
+            raise incomplete(info, self.url, missing)

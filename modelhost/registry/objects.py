@@ -21,7 +21,7 @@ from modelhost.metadata import VersionInfo
 from modelhost.registry import statuslog
 from modelhost.registry.base import StatusChange
 from modelhost.registry.bucket import Bucket
-from modelhost.registry.layout import STATUS_FILE, VERSION_FILE, is_component, is_version
+from modelhost.registry.layout import STATUS_FILE, VERSION_FILE, incomplete, is_component, is_version
 
 CONTENT = "content"
 STATUS = "status"
@@ -74,14 +74,21 @@ class ObjectStore:
         self._bucket.create(f"{component}/{STATUS}/{name}", statuslog.encode(change))
 
     def fetch(self, info: VersionInfo, folder: Path) -> None:
-        """Copy all files of a version into an empty local folder, unverified. Raises FileNotFoundError."""
+        """Copy all files of a version into an empty local folder, unverified. Raises IntegrityError where some are
+        missing."""
+        missing = []
         base = f"{info.component}/{info.version}"
         content = set(self._bucket.names(f"{base}/{CONTENT}"))
         for file in info.files:
             key = f"{base}/{CONTENT}/{file.sha256}" if file.sha256 in content else f"{base}/{file.path}"
             target = folder / file.path
             target.parent.mkdir(parents=True, exist_ok=True)
-            self._bucket.download(key, target)
+            try:
+                self._bucket.download(key, target)
+            except FileNotFoundError:
+                missing.append(file.path)
+        if missing:
+            raise incomplete(info, self.url, missing)
 
     def deposit(self, info: VersionInfo, described: bytes, folder: Path) -> bool:
         """Store a version's files from a local folder, then its `version.json`; False where there was one already.

@@ -177,11 +177,9 @@ class RemoteRegistry:
     def _pull(self, info: VersionInfo, path: Path) -> None:
         what = f"{info.component} {info.version} from {self.origin.url}"
         with staging(self.cache, info.component, info.version) as stage:
-            try:
-                self.origin.fetch(info, stage)
-            except FileNotFoundError as error:
-                raise IntegrityError(f"{what} has not all of its files: {error}", "publish it anew") from error
-            if found := damage(stage, info, full=True) or damage(stage, info):
+            self.origin.fetch(info, stage)
+            known = [other for _, other in self._infos.values() if other.component == info.component]
+            if found := damage(stage, info, full=True, others=known) or damage(stage, info):
                 raise IntegrityError(
                     f"{what} is not as it was published: {'; '.join(found)}", "pull again, or restore it"
                 )

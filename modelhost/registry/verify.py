@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from modelhost.errors import IntegrityError
 from modelhost.metadata import File, VersionInfo
 from modelhost.registry import digests
 from modelhost.registry.base import Entry
-from modelhost.registry.layout import VERSION_FILE
+from modelhost.registry.layout import VERSION_FILE, is_version, parse
 
 
 def check_files(entry: Entry, *, full: bool = False, others: Iterable[VersionInfo] = ()) -> None:
@@ -36,6 +37,18 @@ def damage(path: Path, info: VersionInfo, *, full: bool = False, others: Iterabl
         if problem := _problem(path, file, known, full):
             found.append(f"{file.path} {problem}")
     return found + [f"{name} was not published" for name in _strangers(path, info)]
+
+
+def neighbours(entry: Entry) -> list[VersionInfo]:
+    """What the versions beside this one say of themselves, as far as that can be read."""
+    found = []
+    for folder in sorted(entry.path.parent.glob("*/")):
+        if folder.name == entry.version or not is_version(folder.name):
+            continue
+        with suppress(IntegrityError, OSError):
+            where = folder / VERSION_FILE
+            found.append(parse(where.read_bytes(), str(where), entry.component, folder.name))
+    return found
 
 
 def _problem(folder: Path, file: File, known: dict[tuple[int, str], str], full: bool) -> str | None:
