@@ -1,0 +1,176 @@
+"""Thumbs: what is kept, what is refused, and that nothing grows without end."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+
+from tests.translator.faces import serving
+from translator import feedback as module
+from translator.answering import Answer
+from translator.errors import Refusal
+from translator.feedback import Feedback, FeedbackRequest, add_feedback
+
+WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "feedback.jsonl"
+
+
+@pytest.fixture
+def feedback(file: Path, registry: CollectorRegistry) -> Feedback:
+    made = Feedback(file, registry, remembered=3, clock=lambda: WHEN)
+    made.remember(Answer(["x"], "v1.1.0", "a"))
+    return made
+
+
+@pytest.fixture
+def url(feedback: Feedback) -> Iterator[str]:
+    with serving(lambda app: add_feedback(app, feedback)) as base:
+        yield f"{base}/feedback"
+
+
+def lines(file: Path) -> list[dict[str, Any]]:
+    """What the file holds."""
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def counted(registry: CollectorRegistry, version: str, thumb: str) -> float:
+    """The counter, 0 where it has no such series yet."""
+    return registry.get_sample_value("translator_feedback_total", {"version": version, "thumb": thumb}) or 0
+
+
+def test_a_thumb_is_recorded_with_its_answer(url: str, file: Path, registry: CollectorRegistry) -> None:
+    answer = httpx.post(url, json={"request_id": "a", "thumb": "down", "comment": "应该是“你好”"})
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert lines(file) == [
+        {
+            "when": "2026-01-02T03:04:05.000+00:00",
+            "request_id": "a",
+            "version": "v1.1.0",
+            "thumb": "down",
+            "comment": "应该是“你好”",
+        }
+    ]
+    assert counted(registry, "v1.1.0", "down") == 1
+
+
+def test_a_second_thumb_replaces_the_first_and_the_same_again_changes_nothing(
+    url: str, file: Path, registry: CollectorRegistry
+) -> None:
+    for thumb in ("up", "up", "down", "down"):
+        assert httpx.post(url, json={"request_id": "a", "thumb": thumb}).status_code == 204
+    assert [line["thumb"] for line in lines(file)] == ["up", "down"]
+    assert (counted(registry, "v1.1.0", "up"), counted(registry, "v1.1.0", "down")) == (1, 1)
+
+
+def test_an_answer_that_is_not_known_or_was_forgotten_is_a_404(url: str, feedback: Feedback, file: Path) -> None:
+    for number in range(3):
+        feedback.remember(Answer(["x"], "v1.0.0", f"newer-{number}"))
+    for unknown in ("a", "never"):
+        answer = httpx.post(url, json={"request_id": unknown, "thumb": "up"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_request")
+    assert not file.exists()
+    assert httpx.post(url, json={"request_id": "newer-0", "thumb": "up"}).status_code == 204
+
+
+def test_the_fallback_and_the_variant_of_an_experiment_are_named(
+    feedback: Feedback, file: Path, registry: CollectorRegistry
+) -> None:
+    feedback.remember(Answer(["x"], "", "b", fallback=True))
+    feedback.remember(Answer(["x"], "v1.0.0", "c"), variant="treatment")
+    for request_id in ("b", "c"):
+        feedback.give(FeedbackRequest(request_id=request_id, thumb="up"))
+    assert [(line["version"], line.get("variant")) for line in lines(file)] == [
+        ("fallback", None),
+        ("v1.0.0", "treatment"),
+    ]
+    assert counted(registry, "fallback", "up") == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"request_id": "a"}',
+        b'{"request_id": "a", "thumb": "sideways"}',
+        b'{"request_id": 7, "thumb": "up"}',
+        b'{"request_id": "a", "thumb": "up", "comment": "' + b"x" * 501 + b'"}',
+        b'{"request_id": "a", "thumb": "up", "comment": "\\ud800"}',
+        b'{"request_id": "a", "thumb": "up", "more": 1}',
+        b'{"request_id": "\xff", "thumb": "up"}',
+    ],
+    ids=lambda body: body[:48],
+)
+def test_what_is_no_thumb_is_refused_in_the_services_own_form(url: str, body: bytes, file: Path) -> None:
+    answer = httpx.post(url, content=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "wrong_type")
+    assert not file.exists()
+
+
+def test_a_thumb_that_cannot_be_written_is_not_counted_and_can_be_given_again(
+    url: str, file: Path, registry: CollectorRegistry
+) -> None:
+    file.parent.mkdir()
+    file.mkdir()  # a folder where the file should be
+    refused = httpx.post(url, json={"request_id": "a", "thumb": "up"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "not_recorded")
+    assert counted(registry, "v1.1.0", "up") == 0
+    file.rmdir()
+    assert httpx.post(url, json={"request_id": "a", "thumb": "up"}).status_code == 204
+    assert len(lines(file)) == 1
+
+
+def test_the_file_does_not_grow_without_end(
+    feedback: Feedback, file: Path, monkeypatch: pytest.MonkeyPatch, registry: CollectorRegistry
+) -> None:
+    monkeypatch.setattr(module, "LARGEST_FILE", 250)
+    thumbs: list[module.Thumb] = ["up", "down"]
+    with pytest.raises(Refusal, match="could not be written"):
+        for number in range(9):
+            feedback.give(FeedbackRequest(request_id="a", thumb=thumbs[number % 2]))
+    assert len(lines(file)) == 2
+    assert file.stat().st_size <= 250
+
+
+def test_without_a_file_thumbs_are_counted(registry: CollectorRegistry) -> None:
+    feedback = Feedback(None, registry)
+    feedback.remember(Answer(["x"], "v1.1.0", "a"))
+    feedback.give(FeedbackRequest(request_id="a", thumb="up"))
+    assert counted(registry, "v1.1.0", "up") == 1
+
+
+def test_many_at_once_are_written_line_by_line(file: Path, registry: CollectorRegistry) -> None:
+    feedback = Feedback(file, registry)
+    ids = [f"r{number}" for number in range(200)]
+    for each in ids:
+        feedback.remember(Answer(["x"], "v1.1.0", each))
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda each: feedback.give(FeedbackRequest(request_id=each, thumb="up")), ids))
+    assert sorted(line["request_id"] for line in lines(file)) == sorted(ids)
+    assert counted(registry, "v1.1.0", "up") == 200
+
+
+def test_the_contract_describes_it(url: str) -> None:
+    operation = httpx.get(url.replace("/feedback", "/openapi.json")).json()["paths"]["/feedback"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert set(schema["required"]) == {"request_id", "thumb"}
+    assert {"204", "404", "422", "503"} <= set(operation["responses"])
+    assert operation["responses"]["422"]["content"]["application/json"]["schema"]["$ref"].endswith("/ErrorAnswer")
