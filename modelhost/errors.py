@@ -6,6 +6,7 @@ ModelHostError
 ├── Forbidden               403
 ├── Unknown                 404   no such component or version; the hint lists what there is
 ├── Conflict                409   exists already, or somebody else changed it first
+│   └── Superseded                another generation serves than the caller expected: which, and with which versions
 ├── Refused                 422   what was handed in is not fit: the fields say why
 │   ├── IncompleteMetadata
 │   ├── IntegrityError            files are not those that were published
@@ -22,6 +23,8 @@ ModelHostError
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class ModelHostError(Exception):
@@ -66,6 +69,15 @@ class Conflict(ModelHostError):
     """It exists already, or somebody else changed it first."""
 
     status = 409
+
+
+class Superseded(Conflict):
+    """Another set serves than the one that a switch was meant for. `versions`: component → version of the set."""
+
+    def __init__(self, message: str, hint: str = "", *, generation: int, versions: Mapping[str, str]) -> None:
+        super().__init__(message, hint)
+        self.generation = generation
+        self.versions = dict(versions)
 
 
 class Refused(ModelHostError):

@@ -24,7 +24,7 @@ from modelhost.errors import Conflict, InvalidRequest, ModelHostError
 from modelhost.registry.base import Registry, Status
 from modelhost.registry.directory import utc_now
 from modelhost.serving.fallback import FALLBACK_VERSION
-from modelhost.serving.switching import demand_reason
+from modelhost.serving.switching import demand_generation, demand_reason
 
 _log = logging.getLogger(__name__)
 
@@ -98,20 +98,23 @@ class Coordinator:
         why: str,
         patience: float | None = None,
         at_least: int = 1,
+        expected_generation: int | None = None,
     ) -> Committed:
         """Lets all members serve the versions in `changes` (component → version, or `latest`), with what is committed
         for the others, and before the first commit with what all members serve. Returns the committed set, marked
         stable, as soon as all living members have loaded it and may flip.
 
         `patience`: seconds that loading may take. `at_least`: so many members must have loaded it; 0 lays down what
-        later ones are to start with. Nothing has changed after an error: InvalidRequest, Unknown, Refused and its kin,
-        Conflict (another is under way, or was faster), LoadFailed (a member cannot load it), Unavailable (not in time),
+        later ones are to start with. `expected_generation`: what the caller takes for committed; where another is,
+        Superseded. Nothing has changed after an error: InvalidRequest, Unknown, Refused and its kin, Conflict (another
+        is under way, or was faster), LoadFailed (a member cannot load it), Unavailable (not in time),
         RegistryUnavailable. A set that is committed already is returned as it is.
         """
         demand_reason(who, why)
         if not changes or FALLBACK_VERSION in changes.values():
             raise InvalidRequest("a promotion names at least one component, and a version of it in the registry")
         desired = self._without_abandoned(who)
+        demand_committed(expected_generation, desired)
         versions = self._resolve(changes, desired)
         if desired.committed is not None and desired.committed.versions == versions:
             return desired.committed
@@ -119,7 +122,7 @@ class Coordinator:
         span = parts.timings.patience if patience is None else patience
         highest = max((seen.beat.serves for seen in parts.members.observe()), default=0)
         proposed = desired.propose(versions, who, why, parts.now(), span, highest)
-        parts.log.write(proposed)
+        self._propose(proposed, expected_generation)
         committed = Promotion(parts, proposed, parts.clock() + span, at_least).run()
         self._mark_stable(committed)
         return committed
@@ -133,17 +136,28 @@ class Coordinator:
         reason: str,
         together: bool = False,
         to_generation: int | None = None,
+        expected_generation: int | None = None,
     ) -> Return:
         """Takes a component, or the whole set, back to what was committed before and is stable, or to what is named.
 
         Without a barrier: members that hold the old set flip as soon as they look, the others are not ready until they
         serve it. Overtakes a promotion. The versions left are rejected: for a component that one alone, also where its
         mates move `together` with it. Repeated, it goes further back; when nothing is left, to declared fallbacks.
+        `expected_generation`: what the caller takes for committed; where another is, Superseded.
         Nothing has changed after an error: InvalidRequest, Unknown, Refused, MateMismatch, NothingStable, Conflict,
         RegistryUnavailable.
         """
         demand_reason(who, reason)
-        return self._returns.go(Asked(component, to_version, to_generation, together), who, reason)
+        asked = Asked(component, to_version, to_generation, together, expected_generation)
+        return self._returns.go(asked, who, reason)
+
+    def _propose(self, proposed: Desired, expected_generation: int | None) -> None:
+        """Raises Superseded rather than a mere Conflict where somebody committed another set meanwhile."""
+        try:
+            self._parts.log.write(proposed)
+        except Conflict:
+            demand_committed(expected_generation, self._parts.log.read())
+            raise
 
     def _resolve(self, changes: Mapping[str, str], desired: Desired) -> dict[str, str]:
         staying = desired.committed.versions if desired.committed else self._served_by_all(changes)
@@ -198,3 +212,9 @@ class Coordinator:
                 continue
             proposals.done(desired.proposal.generation)
             return aborted
+
+
+def demand_committed(expected: int | None, desired: Desired) -> None:
+    """Raises Superseded where another generation is committed than the expected one; 0 stands for none."""
+    goal = desired.committed
+    demand_generation(expected, goal.generation if goal else 0, goal.versions if goal else {})

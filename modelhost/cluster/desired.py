@@ -64,7 +64,10 @@ class Aborted(_Frozen):
 
 
 class Desired(_Frozen):
-    """A state. `numbered`: the highest generation ever given out; `previous`: committed sets, the oldest first."""
+    """A state. `numbered`: the highest generation ever given out; `previous`: committed sets, the oldest first;
+
+    `aborts`: how many proposals ever came to nothing.
+    """
 
     format: int = Field(default=1, ge=1, le=1)
     revision: int = Field(default=0, ge=0)
@@ -73,6 +76,7 @@ class Desired(_Frozen):
     proposal: Proposal | None = None
     previous: tuple[Committed, ...] = ()
     aborted: Aborted | None = None
+    aborts: int = Field(default=0, ge=0)
 
     def propose(
         self, versions: Mapping[str, str], who: str, why: str, at: datetime, patience: float, above: int = 0
@@ -112,7 +116,7 @@ class Desired(_Frozen):
     def abort(self, by: str, reason: str, at: datetime) -> Desired:
         """The proposed set is let go; what serves stays."""
         assert self.proposal is not None
-        return self._next(proposal=None, aborted=_aborted(self.proposal, by, reason, at))
+        return self._next(proposal=None, aborted=_aborted(self.proposal, by, reason, at), aborts=self.aborts + 1)
 
     def go_back(
         self, versions: Mapping[str, str], rejected: Mapping[str, str], who: str, why: str, at: datetime
@@ -128,10 +132,15 @@ class Desired(_Frozen):
             at=at,
             rejected=dict(rejected),
         )
-        aborted = self.aborted
-        if self.proposal is not None:
-            aborted = _aborted(self.proposal, who, f"overtaken by a rollback: {why}", at)
-        return self._next(numbered=number, proposal=None, aborted=aborted, committed=committed, previous=self._before())
+        before = self if self.proposal is None else self.abort(who, f"overtaken by a rollback: {why}", at)
+        return self._next(
+            numbered=number,
+            proposal=None,
+            aborted=before.aborted,
+            aborts=before.aborts,
+            committed=committed,
+            previous=self._before(),
+        )
 
     def _before(self) -> tuple[Committed, ...]:
         return (*self.previous, *([self.committed] if self.committed else []))[-_KEPT_SETS:]

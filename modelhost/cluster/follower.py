@@ -115,6 +115,11 @@ class Follower:
         return Readiness(False, f"{what} is being loaded{': ' if obstacle else ''}{obstacle}", self._away)
 
     @property
+    def committed(self) -> Committed | None:
+        """The set that is to serve here, as far as this member knows; None where none ever was."""
+        return self._desired.committed
+
+    @property
     def generation(self) -> int:
         """The generation that serves here, 0 for none. An answer names that of its lease: `lease.set.generation`."""
         serving = self.serving.live.serving()

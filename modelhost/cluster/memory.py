@@ -8,13 +8,16 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from modelhost.cluster.desired import Desired
-from modelhost.registry.durable import replace
+from modelhost.registry.durable import locked, replace
 
 _log = logging.getLogger(__name__)
 
 
 class Memory:
-    """One small file. Never in the way: what cannot be written or read is said in the log, and done without."""
+    """One small file. Never in the way: what cannot be written or read is said in the log, and done without.
+
+    Members on one machine may share it: an older state never replaces a newer one.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -37,6 +40,8 @@ class Memory:
             return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            replace(self._path, desired.model_dump_json().encode())
+            with locked(self._path.with_name(f".{self._path.name}.lock")):
+                if self.recall().revision <= desired.revision:
+                    replace(self._path, desired.model_dump_json().encode())
         except OSError as error:
             _log.warning("%s cannot be written, a start without the registry would not know: %s", self._path, error)

@@ -30,7 +30,7 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Report:
     """The cluster as one observer sees it. `generation` 0: nothing was ever committed. `proposal`, `aborted`: what is
-    under way, and what came to nothing last, in words."""
+    under way, and what came to nothing last, in words; `aborts`: how many switches ever did."""
 
     generation: int
     versions: Mapping[str, str]
@@ -39,6 +39,7 @@ class Report:
     members: tuple[Row, ...]
     proposal: str = ""
     aborted: str = ""
+    aborts: int = 0
 
     @property
     def behind(self) -> tuple[str, ...]:
@@ -62,6 +63,7 @@ def report(desired: Desired, sightings: Iterable[Sighting]) -> Report:
         members=tuple(_row(each, generation) for each in sightings),
         proposal=_proposal(desired),
         aborted=_aborted(desired),
+        aborts=desired.aborts,
     )
 
 

@@ -10,10 +10,20 @@ from datetime import datetime
 from modelhost.cluster.desired import Committed, Desired
 from modelhost.cluster.fit import fitting
 from modelhost.cluster.promotion import Parts
-from modelhost.errors import Conflict, InvalidRequest, MateMismatch, ModelHostError, NothingStable, Refused, Unknown
+from modelhost.errors import (
+    Conflict,
+    InvalidRequest,
+    MateMismatch,
+    ModelHostError,
+    NothingStable,
+    Refused,
+    Superseded,
+    Unknown,
+)
 from modelhost.registry.base import Registry, Status
 from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.history import Kind, Outcome, Record
+from modelhost.serving.switching import demand_generation
 from modelhost.serving.targets import Usable, earlier_sets, earlier_versions, left_for_good
 
 _log = logging.getLogger(__name__)
@@ -21,12 +31,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What to go back from and to. `component` None: the whole set. `together`: mates may go back with it."""
+    """What to go back from and to. `component` None: the whole set. `together`: mates may go back with it.
+
+    `expected_generation`: what must be committed before; None for whatever is.
+    """
 
     component: str | None
     to_version: str | None
     to_generation: int | None
     together: bool
+    expected_generation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +68,14 @@ class Returns:
             if current is None:
                 raise Conflict("nothing was ever committed here", "promote a set first")
             if begun is not None and begun != current:
-                raise Conflict(
+                raise Superseded(
                     f"{current.who} switched to generation {current.generation} meanwhile",
                     "look at what serves before asking again",
+                    generation=current.generation,
+                    versions=current.versions,
                 )
             begun = current
+            demand_generation(asked.expected_generation, current.generation, current.versions)
             _demand_sense(asked, current)
             target, notes = self._target(asked, desired, current)
             left = _left(asked, current, target)

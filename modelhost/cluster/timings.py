@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from modelhost.config.model import SIGNS_IN_A_TTL
 from modelhost.errors import ConfigError
 
 
@@ -22,8 +23,8 @@ class Timings:
     def __post_init__(self) -> None:
         if min(self.ttl, self.beat, self.poll, self.patience, self.retry) <= 0:
             raise ConfigError("the spans of a cluster are seconds above 0")
-        if self.ttl < 4 * max(self.beat, self.poll):
+        if self.ttl < SIGNS_IN_A_TTL * max(self.beat, self.poll):
             raise ConfigError(
                 f"a ttl of {self.ttl:g} s takes the living for dead",
-                f"at least four times the beat ({self.beat:g} s) and the poll ({self.poll:g} s)",
+                f"at least {SIGNS_IN_A_TTL} times the beat ({self.beat:g} s) and the poll ({self.poll:g} s)",
             )

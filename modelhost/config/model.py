@@ -24,6 +24,8 @@ from modelhost.routing.features import Kind
 from modelhost.routing.installed import REFERENCE
 from modelhost.routing.router import DEFAULT_NAMES
 
+SIGNS_IN_A_TTL = 4  # fewer, and a member that was busy for a moment is taken for dead
+
 
 class Section(BaseModel):
     """A part of the configuration: frozen, and no key that is not declared."""
@@ -59,7 +61,12 @@ def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
     return folder / path
 
 
+def _folder_or_url(text: str, info: ValidationInfo) -> str:
+    return text if "://" in text else str(_beside_the_file(Path(text), info))
+
+
 LocalPath = Annotated[Path, AfterValidator(_beside_the_file)]
+FolderOrUrl = Annotated[str, Field(min_length=1), AfterValidator(_folder_or_url)]
 Name = Annotated[str, Field(pattern=NAME)]
 Shape = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*/[1-9][0-9]*$", description="an API shape such as text/1")]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$", description="a short name without spaces")]
@@ -192,8 +199,39 @@ class HttpSection(Section):
     audit: LocalPath | None = None
 
 
+class ClusterSection(Section):
+    """Processes of a service that switch together; all have the same section. `group`: the service's name, by which two
+
+    services on one registry stay apart; `place`: the folder or URL where they keep what is desired, the registry by
+    default; `member`: this process's name for people, by default host and process. `heartbeat`: between signs of life;
+    `ttl`: without one, a member is taken for dead; `poll`: between two looks at what is desired; `patience`: how long
+    all may take to load a set; `retry`: between two attempts at a committed set that could not be loaded.
+    """
+
+    group: Name
+    place: FolderOrUrl | None = None
+    member: Label | None = None
+    heartbeat: Seconds = 2.0
+    ttl: Seconds = 10.0
+    poll: Seconds = 0.5
+    patience: Seconds = 300.0
+    retry: Seconds = 10.0
+
+    @model_validator(mode="after")
+    def _lives_long_enough(self) -> ClusterSection:
+        if self.ttl < SIGNS_IN_A_TTL * max(self.heartbeat, self.poll):
+            raise ValueError(
+                f"has a ttl of {self.ttl:g} s, which takes the living for dead; write at least {SIGNS_IN_A_TTL} times "
+                f"the heartbeat ({self.heartbeat:g} s) and the poll ({self.poll:g} s)"
+            )
+        return self
+
+
 class Settings(Section):
-    """The whole configuration. `sets`: components that flip together; `notify`: apprise URLs, never shown."""
+    """The whole configuration. `sets`: components that flip together; `notify`: apprise URLs, never shown; `cluster`:
+
+    for a service of several processes that are to switch together.
+    """
 
     registry: RegistrySection
     components: Mapping[Name, ComponentSection] = Field(min_length=1)
@@ -203,6 +241,7 @@ class Settings(Section):
     adapters: tuple[AdapterSection, ...] = ()
     http: HttpSection = HttpSection()
     notify: tuple[SecretStr, ...] = ()
+    cluster: ClusterSection | None = None
 
     def changed(self, other: Settings) -> tuple[str, ...]:
         """Names of the sections in which two configurations differ."""

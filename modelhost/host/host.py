@@ -13,6 +13,7 @@ from types import TracebackType
 from modelhost.config.hangup import reload_on_hangup
 from modelhost.config.model import Settings
 from modelhost.config.reload import Configuration, Reload
+from modelhost.errors import ConfigError
 from modelhost.host import reloading, upkeep
 from modelhost.host.assembly import ForLoading, budget_of, checks_in, fallbacks_of, placement_in, registry_of
 from modelhost.host.grants import Grant, Granter
@@ -113,11 +114,16 @@ class ModelHost:
 
         `state`: folder of the history, by default `state` beside the configuration. `workers`: processes that share
         this machine's memory. `hangup`: SIGHUP reloads the configuration, where this is the main thread.
-        `start` False: somebody else says what serves, such as a cluster, also when a `default` changes. Raises
-        ConfigError, and what refused the first set where nothing could be found to serve.
+        `start` False: somebody else says what serves, such as a cluster. Raises ConfigError, and what refused the first
+        set where nothing could be found to serve.
         """
         path = Path(configuration)
         held = Configuration(path, os.environ if environ is None else environ)
+        if start and held.current.cluster is not None:
+            raise ConfigError(
+                f"{path.name} makes this host a member of a cluster, which says what serves",
+                "open it by ModelHttp.open, or with start=False and a Membership",
+            )
         folder = path.resolve().parent / "state" if state is None else Path(state)
         host = cls(
             held,
@@ -146,15 +152,16 @@ class ModelHost:
 
         A version that the configuration names holds at every start; with `latest`, what served last serves again.
         """
-        if wanted is None:
-            served = self.serving.wanted()
-            components = self.settings.components
-            wanted = {n: served.get(n, LATEST) if c.default == LATEST else c.default for n, c in components.items()}
-        record = self.serving.start(wanted)
+        record = self.serving.start(self.wanted() if wanted is None else wanted)
         self.configuration.follow("serving", self._redefault)
         self._look_around()
         self._bring()
         return record
+
+    def wanted(self) -> dict[str, str]:
+        """What the configuration and the history say that should serve first: component → version, or `latest`."""
+        served, components = self.serving.wanted(), self.settings.components
+        return {n: served.get(n, LATEST) if c.default == LATEST else c.default for n, c in components.items()}
 
     def keep_up(self, seconds: float) -> None:
         """Begins with what is done every so many seconds: idle versions leave, the registry is looked at."""

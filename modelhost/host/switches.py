@@ -30,9 +30,19 @@ class Switches:
         self._settings = settings
         self._afterwards = afterwards
 
-    def promote(self, versions: Mapping[str, str], *, who: str, why: str, generation: int | None = None) -> Record:
+    def promote(
+        self,
+        versions: Mapping[str, str],
+        *,
+        who: str,
+        why: str,
+        generation: int | None = None,
+        expected_generation: int | None = None,
+    ) -> Record:
         """Lets these serve as one set (component → version or `latest`), and marks them stable. Raises as a swap."""
-        record = self._serving.swap(versions, who=who, why=why, generation=generation)
+        record = self._serving.swap(
+            versions, who=who, why=why, generation=generation, expected_generation=expected_generation
+        )
         self.mark_stable({name: record.after[name] for name in versions}, who=who, why=why)
         self._afterwards()
         return record
@@ -54,10 +64,20 @@ class Switches:
         who: str,
         reason: str,
         together: bool = False,
+        to_generation: int | None = None,
+        expected_generation: int | None = None,
     ) -> Record:
         """To what served before and is stable; see `Roller.rollback`. The name of a set takes its components back."""
         component, together = self.scope(component, to_version, together)
-        record = self._serving.rollback(component, to_version, who=who, reason=reason, together=together)
+        record = self._serving.rollback(
+            component,
+            to_version,
+            who=who,
+            reason=reason,
+            together=together,
+            to_generation=to_generation,
+            expected_generation=expected_generation,
+        )
         self._afterwards()
         return record
 

@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from modelhost.errors import InvalidRequest, ModelHostError, Unauthenticated, Unavailable
+from modelhost.errors import InvalidRequest, ModelHostError, Superseded, Unauthenticated, Unavailable
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -32,7 +32,9 @@ def problem(error: ModelHostError) -> JSONResponse:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    content = {"error": error.message, "hint": error.hint, "kind": type(error).__name__}
+    content: dict[str, Any] = {"error": error.message, "hint": error.hint, "kind": type(error).__name__}
+    if isinstance(error, Superseded):
+        content |= {"generation": error.generation, "versions": error.versions}
     return JSONResponse(content, status_code=error.status, headers=headers)
 
 

@@ -5,10 +5,11 @@ A service with several processes hands in a `Control` of its own; the endpoints 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from modelhost.cluster.lookout import Seen
 from modelhost.host.host import ModelHost
 from modelhost.serving.history import Record
 
@@ -23,21 +24,35 @@ class Switched:
 
 
 class Control(Protocol):
-    """Switches, and says where a service stands. Every method may block; errors are those of modelhost."""
+    """Switches, and says where a service stands. Every method may block; errors are those of modelhost.
 
-    def promote(self, versions: Mapping[str, str], *, who: str, why: str) -> Switched:
+    `expected_generation`: what the caller has seen serve, None for whatever does. Where another does, Superseded.
+    """
+
+    def promote(
+        self, versions: Mapping[str, str], *, who: str, why: str, expected_generation: int | None = None
+    ) -> Switched:
         """Lets these serve as one set and marks them stable."""
 
     def rollback(
-        self, component: str | None, to_version: str | None, *, who: str, reason: str, together: bool
+        self,
+        component: str | None,
+        to_version: str | None,
+        *,
+        who: str,
+        reason: str,
+        together: bool,
+        to_generation: int | None = None,
+        expected_generation: int | None = None,
     ) -> Switched:
         """Takes a component, a set or everything back, and rejects what is left."""
 
     def why_not_ready(self) -> str:
         """Why this process should not be sent requests; nothing where it may be."""
 
-    def behind(self) -> Sequence[Mapping[str, Any]]:
-        """The members that do not serve the current generation, each with what is known of it."""
+    def seen(self, now: bool) -> Seen | None:
+        """What is known of the members, None where there is one process alone. `now`: looks first; else it waits for
+        nothing."""
 
 
 class HostControl:
@@ -46,23 +61,41 @@ class HostControl:
     def __init__(self, host: ModelHost) -> None:
         self._host = host
 
-    def promote(self, versions: Mapping[str, str], *, who: str, why: str) -> Switched:
+    def promote(
+        self, versions: Mapping[str, str], *, who: str, why: str, expected_generation: int | None = None
+    ) -> Switched:
         """As one set, on this host."""
-        return _switched(self._host.promote(versions, who=who, why=why))
+        return _switched(self._host.promote(versions, who=who, why=why, expected_generation=expected_generation))
 
     def rollback(
-        self, component: str | None, to_version: str | None, *, who: str, reason: str, together: bool
+        self,
+        component: str | None,
+        to_version: str | None,
+        *,
+        who: str,
+        reason: str,
+        together: bool,
+        to_generation: int | None = None,
+        expected_generation: int | None = None,
     ) -> Switched:
         """On this host."""
-        return _switched(self._host.rollback(component, to_version, who=who, reason=reason, together=together))
+        record = self._host.rollback(
+            component,
+            to_version,
+            who=who,
+            reason=reason,
+            together=together,
+            to_generation=to_generation,
+            expected_generation=expected_generation,
+        )
+        return _switched(record)
 
     def why_not_ready(self) -> str:
         """Ready is what has a set that serves."""
         return "" if self._host.serving.live.serving() else "nothing serves yet"
 
-    def behind(self) -> Sequence[Mapping[str, Any]]:
+    def seen(self, now: bool) -> None:
         """Nobody: there is one alone."""
-        return ()
 
 
 def plain(record: Record) -> dict[str, Any]:

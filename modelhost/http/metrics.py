@@ -10,6 +10,8 @@ from prometheus_client.registry import Collector
 
 from modelhost.host.host import ModelHost
 from modelhost.host.watch import Answered, LoadFailure
+from modelhost.http.control import Control
+from modelhost.http.members import Members
 from modelhost.serving.events import Event
 from modelhost.serving.history import Kind, Outcome
 
@@ -19,9 +21,9 @@ _BOTH = ("component", "version")
 
 
 class Metrics:
-    """The metrics of one host. `close` ends the counting."""
+    """The metrics of one host, and of the cluster where `control` has one. `close` ends the counting."""
 
-    def __init__(self, host: ModelHost) -> None:
+    def __init__(self, host: ModelHost, control: Control) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "modelhost_requests", "Requests that a version answered", (*_BOTH, "outcome"), registry=self.registry
@@ -37,6 +39,7 @@ class Metrics:
         self._rollbacks = Counter("modelhost_rollbacks", "Rollbacks to a version", _BOTH, registry=self.registry)
         self._alerts = Counter("modelhost_alerts", "Switches that need a person", registry=self.registry)
         self.registry.register(_Standing(host))
+        self.registry.register(Members(control, host))
         self._ends = (host.watch(self._watch), host.serving.subscribe(self._switched))
 
     def text(self) -> bytes:

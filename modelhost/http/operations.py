@@ -19,31 +19,41 @@ from modelhost.http.standing import standing
 _MOST_RECORDS = 1000
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Number = Annotated[str, Field(min_length=1, max_length=100)]
+Generation = Annotated[int, Field(ge=0)]
 
 
 class _Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Promotion(_Asked):
+class _Switch(_Asked):
+    """`expected_generation`: what the caller has seen serve. Where another does, nothing happens, and the answer is a
+    409 with the generation and the versions that serve."""
+
+    reason: Text
+    expected_generation: Generation | None = None
+
+
+class Promotion(_Switch):
     """`versions`: component → version or `latest`, which flip as one set."""
 
     versions: dict[str, Number] = Field(min_length=1)
-    reason: Text
 
 
-class OnePromotion(_Asked):
+class OnePromotion(_Switch):
     """A version of the component in the path."""
 
     version: Number
-    reason: Text
 
 
-class Rollback(_Asked):
-    """`to_version`: where to; what served before and is stable by default. `together`: its mates may go back too."""
+class Rollback(_Switch):
+    """`to_version`, or for everything `to_generation`: where to; what served before and is stable by default.
 
-    reason: Text
+    `together`: its mates may go back too.
+    """
+
     to_version: Number | None = None
+    to_generation: Generation | None = None
     together: bool = False
 
 
@@ -61,23 +71,30 @@ def routes(door: Door, control: Control) -> APIRouter:
     async def promoted(request: Request, component: str | None) -> Response:
         async with door.acting(request, Role.OPERATOR, "promote") as action:
             versions: Mapping[str, str]
+            asked: Promotion | OnePromotion
             if component is None:
                 asked = await door.asked(request, Promotion)
-                versions, reason = asked.versions, asked.reason
+                versions = asked.versions
             else:
-                one = await door.asked(request, OnePromotion)
-                versions, reason = {component: one.version}, one.reason
-            action.target, action.why = dict(versions), reason
-            switched = await door.aside(control.promote, versions, who=action.who, why=reason)
+                asked = await door.asked(request, OnePromotion)
+                versions = {component: asked.version}
+            action.target, action.why = dict(versions), asked.reason
+            expected = asked.expected_generation
+            switched = await door.aside(
+                control.promote, versions, who=action.who, why=asked.reason, expected_generation=expected
+            )
             action.generation = switched.generation
         return _answer(switched)
 
     async def rolled_back(request: Request, component: str | None) -> Response:
         async with door.acting(request, Role.OPERATOR, "rollback") as action:
             asked = await door.asked(request, Rollback)
-            action.target, action.why = {component or "all": asked.to_version}, asked.reason
+            where_to = asked.to_version if asked.to_generation is None else f"generation {asked.to_generation}"
+            action.target, action.why = {component or "all": where_to}, asked.reason
             if component is None and asked.to_version is not None:
                 raise InvalidRequest("a version belongs to a component", "POST to /rollback/<component>")
+            if asked.to_version is not None and asked.to_generation is not None:
+                raise InvalidRequest("a version and a generation are two targets", "name one of them")
             switched = await door.aside(
                 control.rollback,
                 component,
@@ -85,6 +102,8 @@ def routes(door: Door, control: Control) -> APIRouter:
                 who=action.who,
                 reason=asked.reason,
                 together=asked.together,
+                to_generation=asked.to_generation,
+                expected_generation=asked.expected_generation,
             )
             action.target, action.generation = dict(switched.versions), switched.generation
         return _answer(switched)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypedDict, Unpack
 
 from fastapi import APIRouter, FastAPI, Request, Response
 
+from modelhost.cluster.membership import Membership
 from modelhost.errors import ModelHostError
 from modelhost.host.host import ModelHost
 from modelhost.host.request import Request as Models
@@ -16,9 +19,23 @@ from modelhost.http.door import MOST_BYTES, STICKY_HEADER, Door
 from modelhost.http.headers import headers_of
 from modelhost.http.inference import Infer
 from modelhost.http.metrics import CONTENT_TYPE, Metrics
+from modelhost.http.replicas import ClusterControl
 from modelhost.http.roles import Caller, Role
+from modelhost.loading.base import Loaded, Loader
 from modelhost.routing.features import Value
 from modelhost.routing.request import RequestFacts, api_major
+
+
+class HostOptions(TypedDict, total=False):
+    """See ModelHost.open."""
+
+    environ: Mapping[str, str]
+    state: Path | str
+    workers: int
+    fallbacks: Iterable[Loaded]
+    keep_previous: bool
+    hangup: bool
+    upkeep_seconds: float
 
 
 class ModelHttp:
@@ -44,13 +61,60 @@ class ModelHttp:
     ) -> None:
         self.host = host
         self.door = Door(host, most_bytes=most_bytes, sticky=sticky)
-        self.metrics = Metrics(host)
         chosen = control or HostControl(host)
+        self.metrics = Metrics(host, chosen)
+        self.membership: Membership | None = None
         self.router = APIRouter()
         self.router.include_router(v2.routes(self.door, chosen, infer or {}, inference, wait))
         self.router.include_router(repository.routes(self.door))
         self.router.include_router(operations.routes(self.door, chosen))
         self.router.include_router(self._metrics_route(metrics))
+
+    @classmethod
+    def open(
+        cls,
+        configuration: Path | str,
+        loaders: Mapping[str, Loader],
+        *,
+        infer: Mapping[str, Infer] | None = None,
+        inference: Role | None = None,
+        metrics: Role | None = None,
+        sticky: str = STICKY_HEADER,
+        wait: float | None = 0.0,
+        most_bytes: int = MOST_BYTES,
+        **host: Unpack[HostOptions],
+    ) -> ModelHttp:
+        """A host on one YAML file, behind HTTP; `loaders` and the options of `host` are those of `ModelHost.open`.
+
+        Without a section `cluster` it serves when this returns. With one it is a member, which loads what is committed
+        while this returns, and is ready when it serves that; open it in the process that serves, after any fork.
+        Raises what `ModelHost.open` and `Membership.start` raise.
+        """
+        opened = ModelHost.open(configuration, loaders, start=False, **host)
+        membership: Membership | None = None
+        try:
+            if opened.settings.cluster is None:
+                opened.start()
+            else:
+                membership = Membership.of(opened)
+                membership.start()
+            http = cls(
+                opened,
+                infer=infer,
+                inference=inference,
+                metrics=metrics,
+                control=None if membership is None else ClusterControl(membership),
+                sticky=sticky,
+                wait=wait,
+                most_bytes=most_bytes,
+            )
+        except BaseException:
+            if membership is not None:
+                membership.close()
+            opened.close(0.0)
+            raise
+        http.membership = membership
+        return http
 
     def install(self, app: FastAPI, prefix: str = "") -> None:
         """Mounts the endpoints, and lets every error of modelhost be an answer, also in the service's endpoints."""
@@ -66,7 +130,9 @@ class ModelHttp:
             self.close()
 
     def close(self) -> None:
-        """Counts nothing any more, and closes the host."""
+        """Leaves the cluster, where it is in one, counts nothing any more, and closes the host."""
+        if self.membership is not None:
+            self.membership.close()
         self.metrics.close()
         self.host.close()
 

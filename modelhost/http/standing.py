@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelhost.cluster.lookout import Seen
 from modelhost.errors import ModelHostError
 from modelhost.host.host import ModelHost
 from modelhost.http.control import Control
@@ -37,8 +38,20 @@ def standing(host: ModelHost, control: Control) -> dict[str, Any]:
             "generation": host.configuration.generation,
             "last_error": host.configuration.last_error,
         },
-        "behind": [dict(each) for each in control.behind()],
+        **_members(control.seen(now=True)),
     }
+
+
+def _members(seen: Seen | None) -> dict[str, Any]:
+    """The cluster's report, and of its members those that do not serve the committed generation; None of a host alone.
+
+    Out of the registry's reach it is the last that there was, and `away` says why.
+    """
+    if seen is None:
+        return {"cluster": None, "behind": []}
+    report = seen.report.plain() if seen.report else {}
+    late = [row for row in report.get("members", ()) if row["behind"] and row["living"] is not False]
+    return {"cluster": {**report, "away": seen.away}, "behind": late}
 
 
 def _status(host: ModelHost, entry: Entry) -> Status:

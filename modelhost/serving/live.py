@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Collection, Mapping
 
-from modelhost.errors import Conflict, Unavailable
+from modelhost.errors import Superseded, Unavailable
 from modelhost.loading.base import Loaded
 from modelhost.loading.lease import Key, Lease
 from modelhost.loading.pool import Pool
@@ -90,7 +90,7 @@ class Live:
     ) -> float:
         """Makes the members the live set, all at once; returns the seconds that took.
 
-        Raises Conflict where the live generation is not `expected`: somebody else was faster; the members are then
+        Raises Superseded where the live generation is not `expected`: somebody else was faster; the members are then
         still the caller's. What is `rejected` is not kept for a way back.
         """
         loaded = [each.loaded if isinstance(each, Lease) else each for each in members.values()]
@@ -99,9 +99,11 @@ class Live:
         started = time.perf_counter()
         with self._lock:
             if self._generation != expected:
-                raise Conflict(
+                raise Superseded(
                     f"generation {self._generation} serves by now, this switch began at {expected}",
                     "look at what serves, and ask again",
+                    generation=self._generation,
+                    versions=self._held.serving.versions if self._held is not None else {},
                 )
             old, self._held, self._generation = self._held, new, generation
             seconds = time.perf_counter() - started

@@ -25,7 +25,7 @@ from modelhost.loading.lease import Lease
 from modelhost.registry.base import Entry, Registry, Status
 from modelhost.serving.history import Kind, Outcome, Record
 from modelhost.serving.sets import ServingSet
-from modelhost.serving.switching import Attempt, Ready, Switching, check_fit, demand_reason
+from modelhost.serving.switching import Attempt, Ready, Switching, check_fit, demand_generation, demand_reason
 from modelhost.serving.targets import earlier_sets, earlier_versions, left_for_good
 
 _log = logging.getLogger(__name__)
@@ -68,6 +68,7 @@ class Roller:
         together: bool = False,
         to_generation: int | None = None,
         generation: int | None = None,
+        expected_generation: int | None = None,
         timeout: float | None = None,
     ) -> Record:
         """Takes a component, or the whole set, back to what served before and is stable, or to what is named.
@@ -78,7 +79,8 @@ class Roller:
         is left, the declared fallback serves and an alert is sent; without one, NothingStable, and all stays.
 
         Raises InvalidRequest, Unknown, Conflict, NothingStable, MateMismatch (the hint says which set `together` would
-        go to), NoRoom, and for a named target whatever refuses it. `to_generation` names a set that served.
+        go to), NoRoom, and for a named target whatever refuses it. `to_generation` names a set that served;
+        `expected_generation` is what the caller has seen serve: where another does, Superseded.
         """
         parts, started = self._parts, time.perf_counter()
         asked = Request(component, to_version, to_generation, together)
@@ -88,6 +90,7 @@ class Roller:
         try:
             demand_reason(who, reason)
             with parts.live.lease() as serving:
+                demand_generation(expected_generation, serving.generation, serving.versions)
                 _demand_sense(asked, serving)
                 if not self._busy.acquire(blocking=False):
                     raise Conflict("another rollback is under way", "look at what serves before asking again")

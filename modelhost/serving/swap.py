@@ -11,7 +11,7 @@ from modelhost.errors import Conflict, InvalidRequest, Refused, Unknown
 from modelhost.loading.base import Loaded
 from modelhost.registry.base import Entry, Status
 from modelhost.serving.history import Kind, Outcome, Record
-from modelhost.serving.switching import Attempt, Switching, demand_reason
+from modelhost.serving.switching import Attempt, Switching, demand_generation, demand_reason
 
 
 class Swapper:
@@ -29,6 +29,7 @@ class Swapper:
         who: str,
         why: str,
         generation: int | None = None,
+        expected_generation: int | None = None,
         timeout: float | None = None,
         kind: Kind = Kind.SWAP,
     ) -> Record:
@@ -38,6 +39,7 @@ class Swapper:
         the call to the flip. Everything is as it was after an error: InvalidRequest, Unknown, Refused (rejected
         versions, MateMismatch, IntegrityError, EnvironmentMismatch …), Conflict, NoRoom, LoadFailed, Loading after
         `timeout` seconds. `generation`: the number of the new set, for services that agree on one.
+        `expected_generation`: what the caller has seen serve; where another does, Superseded.
         """
         started = time.perf_counter()
         parts = self._parts
@@ -45,6 +47,7 @@ class Swapper:
         attempt = Attempt(kind, who, why, before)
         try:
             demand_reason(who, why)
+            demand_generation(expected_generation, expected, before)
             if not changes:
                 raise InvalidRequest("a swap names at least one component and its version")
             if not self._busy.acquire(blocking=False):

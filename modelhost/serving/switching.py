@@ -14,6 +14,7 @@ from modelhost.errors import (
     Loading,
     ModelHostError,
     Refused,
+    Superseded,
     Unauthenticated,
     Unknown,
 )
@@ -168,6 +169,18 @@ def demand_reason(who: str, why: str) -> None:
     missing = " and ".join(name for name, text in (("who", who), ("why", why)) if not text.strip())
     if missing:
         raise InvalidRequest(f"a switch must say {missing}", "it is kept in the history")
+
+
+def demand_generation(expected: int | None, generation: int, versions: Mapping[str, str]) -> None:
+    """Raises Superseded where another generation than the expected one serves; None expects nothing."""
+    if expected is not None and expected != generation:
+        spoken = ", ".join(f"{name} {version}" for name, version in versions.items())
+        raise Superseded(
+            f"generation {generation} serves ({spoken or 'nothing'}), and {expected} was expected",
+            "somebody switched meanwhile: look at what serves before asking again",
+            generation=generation,
+            versions=versions,
+        )
 
 
 def _entries(members: Iterable[Entry | Loaded]) -> list[Entry]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from modelhost.cluster.timings import Timings
 from modelhost.config.build import adapters, routers
 from modelhost.config.load import load
 from modelhost.config.model import Settings
@@ -102,6 +103,16 @@ def test_the_least_that_a_file_holds(tmp_path: Path) -> None:
     assert settings.notify == ()
 
 
+def test_a_cluster_has_the_spans_of_its_members_and_a_place_beside_the_file(tmp_path: Path) -> None:
+    section = loaded(tmp_path, LEAST + "cluster: {group: greetings, place: shared, heartbeat: 1s}\n").cluster
+    assert section is not None
+    assert (section.place, section.heartbeat, section.member) == (str(tmp_path / "shared"), 1.0, None)
+    elsewhere = loaded(tmp_path, LEAST + "cluster: {group: greetings, place: 's3://bucket/state'}\n").cluster
+    assert elsewhere is not None and elsewhere.place == "s3://bucket/state"
+    spans = (elsewhere.ttl, elsewhere.heartbeat, elsewhere.poll, elsewhere.patience, elsewhere.retry)
+    assert Timings(*spans) == Timings()
+
+
 def test_what_notify_holds_is_shown_nowhere(tmp_path: Path) -> None:
     settings = loaded(tmp_path, WHOLE)
     assert "hunter2" not in repr(settings)
@@ -149,6 +160,11 @@ def test_what_notify_holds_is_shown_nowhere(tmp_path: Path) -> None:
         ("registry: {}\ncomponents: {model: {}}\n", "line 1: registry needs either `root`, a folder, or `url`"),
         ("registry: {url: s3://b}\ncomponents: {model: {}}\n", "registry needs `cache`, a local folder"),
         (LEAST + "registry: {root: other}\n", "line 4: registry is given twice"),
+        (LEAST + "cluster: {}\n", "line 4: cluster.group is missing"),
+        (LEAST + "cluster: {group: a, ttl: 10}\n", "cluster.ttl has no unit; write a duration such as 90s or 10m"),
+        (LEAST + "cluster: {group: a, ttl: 5s}\n", "cluster has a ttl of 5 s, which takes the living for dead"),
+        (LEAST + "cluster: {group: A b}\n", "cluster.group is 'A b'"),
+        (LEAST + "cluster: {group: a, beat: 1s}\n", "cluster.beat is no key that there is"),
         (LEAST + "notify: ['${NOBODY}']\n", "line 4: notify[0] needs the environment variable NOBODY"),
         (LEAST + "memory: !!python/object/apply:os.system [ls]\n", "memory"),
         ("a: [\n", "serving.yaml, line 2, column 1"),

@@ -23,6 +23,18 @@ def _files() -> dict[str, str]:
     return dict(BLOCK.findall((ROOT / "docs" / "modelhost.md").read_text()))
 
 
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def _serve(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "uvicorn", "service:app", "--port", str(port), "--log-level", "warning"]
+    return subprocess.Popen(command, cwd=folder, env=_environment())
+
+
 def _run(folder: Path, *command: str) -> str:
     made = subprocess.run(
         [sys.executable, *command], cwd=folder, env=_environment(), capture_output=True, text=True, timeout=120
@@ -67,11 +79,8 @@ def test_the_service_has_fewer_than_forty_lines() -> None:
 
 def test_the_service_runs_routes_switches_and_reloads(tmp_path: Path) -> None:
     token = _lay_out(tmp_path)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "uvicorn", "service:app", "--port", str(port), "--log-level", "warning"]
-    server = subprocess.Popen(command, cwd=tmp_path, env=_environment())
+    port = _free_port()
+    server = _serve(tmp_path, port)
     at, bearer = f"http://127.0.0.1:{port}", {"Authorization": f"Bearer {token}"}
 
     def greet(language: str) -> tuple[str, str]:
@@ -107,3 +116,50 @@ def test_the_service_runs_routes_switches_and_reloads(tmp_path: Path) -> None:
     finally:
         server.terminate()
         assert server.wait(60) in (0, -signal.SIGTERM)
+
+
+def test_with_the_line_of_the_cluster_processes_switch_together_and_one_that_was_killed_catches_up(
+    tmp_path: Path,
+) -> None:
+    token = _lay_out(tmp_path)
+    with (tmp_path / "modelhost.yaml").open("a") as file:
+        file.write((tmp_path / "cluster.yaml").read_text())
+    bearer = {"Authorization": f"Bearer {token}"}
+    ports = [_free_port(), _free_port()]
+    servers = [_serve(tmp_path, port) for port in ports]
+
+    def ask(number: int, path: str) -> requests.Response:
+        return requests.get(f"http://127.0.0.1:{ports[number]}{path}", headers=bearer, timeout=30)
+
+    def tell(number: int, path: str, **body: Any) -> requests.Response:
+        at = f"http://127.0.0.1:{ports[number]}{path}"
+        return requests.post(at, json=body, headers=bearer, timeout=120)
+
+    def greetings() -> list[str]:
+        return [ask(number, "/greet/en").json().get("text", "") for number in (0, 1)]
+
+    def members() -> tuple[int, list[str]]:
+        told = ask(0, "/status").json()
+        living = [row for row in told["cluster"]["members"] if row["living"] is not False]
+        return len(living), [row["member"] for row in told["behind"]]
+
+    try:
+        _eventually(greetings, ["Hello from 1.0.0"] * 2)
+        _eventually(members, (2, []))
+        promoted = tell(1, "/promote/phrases", version="1.1.0", reason="the trial went well", expected_generation=1)
+        assert (promoted.status_code, promoted.json()["behind"]) == (200, []), promoted.text
+        assert greetings() == ["Hello from 1.1.0"] * 2
+        late = tell(0, "/promote/phrases", version="1.0.0", reason="seen long ago", expected_generation=1)
+        assert (late.status_code, late.json()["generation"], late.json()["versions"]) == (409, 2, {"phrases": "1.1.0"})
+        servers[1].kill()
+        servers[1].wait(60)
+        back = tell(0, "/rollback/phrases", reason="it did not")
+        assert back.json()["versions"] == {"phrases": "1.0.0"}, back.text
+        servers[1] = _serve(tmp_path, ports[1])
+        _eventually(lambda: ask(1, "/v2/health/ready").status_code, 200)
+        assert greetings() == ["Hello from 1.0.0"] * 2
+        assert "modelhost_cluster_committed_generation 3.0" in ask(1, "/metrics").text
+    finally:
+        for server in servers:
+            server.terminate()
+        assert [server.wait(60) in (0, -signal.SIGTERM) for server in servers] == [True, True]

@@ -65,6 +65,42 @@ def test_rollback_to_a_named_version(site: Site) -> None:
     assert site.ask("POST", "/rollback", {**body}, role=Role.OPERATOR).status_code == 400
 
 
+def test_a_switch_that_was_meant_for_another_generation_is_told_what_serves(site: Site) -> None:
+    site.pair("1.0.0", "1.1.0")
+    site.start()
+    wish = {"versions": BACK, "reason": "compare", "expected_generation": 7}
+    refused = site.ask("POST", "/promote", wish, role=Role.OPERATOR)
+    said = refused.json()
+    assert (refused.status_code, said["kind"]) == (409, "Superseded"), said
+    assert (said["generation"], said["versions"]) == (1, BOTH)
+    assert site.ask("POST", "/promote", {**wish, "expected_generation": 1}, role=Role.OPERATOR).status_code == 200
+    back = {"reason": "worse", "expected_generation": 1}
+    refused = site.ask("POST", "/rollback/translation", back, role=Role.OPERATOR)
+    assert (refused.status_code, refused.json()["versions"]) == (409, BACK)
+    gone = site.ask("POST", "/rollback", {**back, "expected_generation": 2}, role=Role.OPERATOR)
+    assert (gone.status_code, gone.json()["versions"]) == (200, BOTH), gone.text
+    assert [each["status"] for each in site.audit()] == [409, 200, 409, 200]
+    for wrong in ("1", -1, 1.5):
+        assert (
+            site.ask("POST", "/promote", {**wish, "expected_generation": wrong}, role=Role.OPERATOR).status_code == 400
+        )
+
+
+def test_rollback_to_a_generation_is_one_of_everything(site: Site) -> None:
+    site.pair("1.0.0", "1.1.0", "1.2.0")
+    host = site.start()
+    host.promote(BOTH, who="ann", why="older first")
+    host.promote(BACK, who="ann", why="older still")
+    alone = {"reason": "worse", "to_generation": 2}
+    assert site.ask("POST", "/rollback/model", alone, role=Role.OPERATOR).status_code == 400
+    both = {**alone, "to_version": "1.1.0"}
+    assert site.ask("POST", "/rollback/model", both, role=Role.OPERATOR).status_code == 400
+    assert site.ask("POST", "/rollback", {**alone, "to_generation": 9}, role=Role.OPERATOR).status_code == 404
+    gone = site.ask("POST", "/rollback/translation", alone, role=Role.OPERATOR)
+    assert (gone.status_code, gone.json()["versions"]) == (200, BOTH), gone.text
+    assert site.audit()[-1]["target"] == BOTH
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "least"),
     [

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelhost.cluster.coordinator import Coordinator
-from modelhost.cluster.follower import Follower
+from modelhost.cluster.membership import Membership
 from modelhost.cluster.place import place_at
 from modelhost.cluster.timings import Timings
 from modelhost.host.host import ModelHost
@@ -29,37 +28,47 @@ class Cluster:
     """The member behind HTTP, another one, and what ties them."""
 
     site: Site
-    coordinator: Coordinator
     other: ModelHost
-    followers: list[Follower]
+    members: list[Membership]
 
 
 @pytest.fixture
 def cluster(site: Site) -> Iterator[Cluster]:
     site.pair("1.0.0", "1.1.0")
     place = place_at(site.service.shop.root, "translation")
-    coordinator = Coordinator(place, site.service.shop.registry, TIMINGS)
-    followers: list[Follower] = []
+    members: list[Membership] = []
 
-    def follow(host: ModelHost, name: str) -> Follower:
-        followers.append(Follower(host.serving, place, TIMINGS, name=name, fallbacks=host.fallbacks))
-        return followers[-1]
+    def member(host: ModelHost, name: str) -> Membership:
+        members.append(Membership(host, place, TIMINGS, name=name))
+        return members[-1]
 
     def control(host: ModelHost) -> ClusterControl:
-        return ClusterControl(host, coordinator, follow(host, "first"), patience=30.0)
+        return ClusterControl(member(host, "first"), patience=30.0)
 
     site.start(CONFIGURATION, control=control, opened={"start": False})
     other = site.service.open(None, start=False, state=site.path / "other")
-    follow(other, "second")
-    for each in followers:
-        each.start()
-    yield Cluster(site, coordinator, other, followers)
-    for each in followers:
+    member(other, "second")
+    for each in members:
+        each.follower.start()
+        each.lookout.start()
+    yield Cluster(site, other, members)
+    for each in members:
         each.close()
 
 
 def _say(site: Site) -> Any:
     return site.ask("GET", "/say/x").json()["model"]
+
+
+def _found(cluster: Cluster) -> None:
+    cluster.members[0].coordinator.found(OLD, who="ann", why="first")
+    eventually(lambda: cluster.site.ask("GET", "/v2/health/ready").status_code == 200)
+    eventually(lambda: cluster.members[1].follower.ready().ready)
+
+
+def _figures(site: Site) -> dict[str, float]:
+    lines = site.ask("GET", "/metrics").text.splitlines()
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
 
 
 def test_nothing_is_ready_before_a_set_is_committed(cluster: Cluster) -> None:
@@ -72,9 +81,7 @@ def test_nothing_is_ready_before_a_set_is_committed(cluster: Cluster) -> None:
 
 def test_a_promotion_and_a_rollback_reach_all_members(cluster: Cluster) -> None:
     site = cluster.site
-    cluster.coordinator.found(OLD, who="ann", why="first")
-    eventually(lambda: site.ask("GET", "/v2/health/ready").status_code == 200)
-    eventually(lambda: cluster.followers[1].ready().ready)
+    _found(cluster)
     promoted = site.ask("POST", "/promote", {"versions": NEW, "reason": "better"}, role=Role.OPERATOR)
     assert promoted.status_code == 200, promoted.text
     said = promoted.json()
@@ -87,3 +94,60 @@ def test_a_promotion_and_a_rollback_reach_all_members(cluster: Cluster) -> None:
     status = site.ask("GET", "/status", role=Role.VIEWER).json()
     assert (status["ready"], status["behind"]) == (True, [])
     assert [each["what"] for each in site.audit()] == ["promote", "rollback"]
+
+
+def test_an_expected_generation_that_is_not_committed_any_more_stops_the_switch(cluster: Cluster) -> None:
+    site = cluster.site
+    _found(cluster)
+    seen = site.ask("GET", "/status", role=Role.VIEWER).json()["cluster"]["generation"]
+    wish = {"versions": NEW, "reason": "better", "expected_generation": seen}
+    assert site.ask("POST", "/promote", wish, role=Role.OPERATOR).status_code == 200
+    for path, late in (
+        ("/promote", {**wish, "versions": OLD}),
+        ("/rollback", {"reason": "x", "expected_generation": 1}),
+    ):
+        refused = site.ask("POST", path, late, role=Role.OPERATOR)
+        said = refused.json()
+        assert (refused.status_code, said["kind"]) == (409, "Superseded"), said
+        assert (said["generation"], said["versions"]) == (2, NEW)
+    assert _say(site) == "model 1.1.0"
+    back = {"reason": "worse", "expected_generation": 2, "to_generation": 1}
+    gone = site.ask("POST", "/rollback", back, role=Role.OPERATOR)
+    assert (gone.status_code, gone.json()["versions"]) == (200, OLD), gone.text
+
+
+def test_metrics_count_members_and_switches_that_came_to_nothing(cluster: Cluster) -> None:
+    site = cluster.site
+    assert _figures(site)["modelhost_ready"] == 0
+    _found(cluster)
+    eventually(lambda: _figures(site).get("modelhost_cluster_members_ready") == 2)
+    assert _figures(site)["modelhost_ready"] == 1
+    cluster.site.service.loader.failing["model 1.1.0"] = MemoryError("no device is free")
+    wish = {"versions": NEW, "reason": "better"}
+    failed = site.ask("POST", "/promote", wish, role=Role.OPERATOR)
+    assert failed.status_code == 500, failed.text
+    eventually(lambda: _figures(site)["modelhost_cluster_switches_aborted_total"] == 1)
+    cluster.members[1].follower.close()
+    eventually(lambda: _figures(site)["modelhost_cluster_members"] == 1)
+    found = _figures(site)
+    assert found["modelhost_cluster_committed_generation"] == found["modelhost_cluster_served_generation"] == 1
+    assert found["modelhost_cluster_members_behind"] == 0
+
+
+def test_without_the_registry_status_and_metrics_still_answer(cluster: Cluster) -> None:
+    site = cluster.site
+    _found(cluster)
+    eventually(lambda: _figures(site).get("modelhost_cluster_members_ready") == 2)
+    root = site.service.shop.root
+    root.rename(site.path / "away")
+    try:
+        status = site.ask("GET", "/status", role=Role.VIEWER)
+        assert status.status_code == 200, status.text
+        told = status.json()["cluster"]
+        assert "cannot be used" in told["away"]
+        assert (told["versions"], status.json()["ready"]) == (OLD, True)
+        assert _figures(site)["modelhost_cluster_registry_reached"] == 0
+        assert _figures(site)["modelhost_ready"] == 1
+    finally:
+        (site.path / "away").rename(root)
+    eventually(lambda: _figures(site)["modelhost_cluster_registry_reached"] == 1)
