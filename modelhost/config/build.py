@@ -59,8 +59,8 @@ def _adapter(index: int, section: AdapterSection) -> Adapter:
     with _at(f"adapters[{index}]"):
         code = installed(section.use)
         if not callable(code):
-            raise ConfigError(f"{section.use} is a {type(code).__name__}", "name a function of one answer")
-        adapter = Adapter(section.source, section.target, code, examples, section.fields)
+            raise ConfigError(f"{section.use} is a {type(code).__name__}", f"name a function of one {section.of}")
+        adapter = Adapter(section.source, section.target, code, examples, section.fields, section.of)
         adapter.prove()
         return adapter
 

@@ -165,17 +165,21 @@ class RoutingSection(Section):
 
 
 class ExampleSection(Section):
-    """An answer that is given to an adapter and the one that it gives."""
+    """An answer (or a request) that is given to an adapter and the one that it gives."""
 
     given: Mapping[str, Any]
     gives: Mapping[str, Any]
 
 
 class AdapterSection(Section):
-    """`use`: package.module:function or an entry point; `fields`: of the target, those of the examples where empty."""
+    """`use`: package.module:function or an entry point; `fields`: of the target, those of the examples where empty.
+
+    `of`: answers go from the shape of a model to that of an old client, requests from the old client's to the model's.
+    """
 
     source: Shape = Field(alias="from")
     target: Shape = Field(alias="to")
+    of: Literal["answer", "request"] = "answer"
     use: AdapterCode
     fields: frozenset[str] = frozenset()
     examples: tuple[ExampleSection, ...] = Field(min_length=1)

@@ -117,6 +117,16 @@ class Request:
         have = self[self.component].entry.info.interface.shape
         return self._granted.adapters.adapt(answer, have, self.choice.shape)
 
+    def adapt_request(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """What a caller asked, in the shape of its API, brought into that of the version which answers.
+
+        Raises InvalidRequest where an adapter cannot read it.
+        """
+        if self.choice is None or self._granted is None:
+            return asked
+        want = self.set[self.component].entry.info.interface.shape
+        return self._granted.adapters.adapt_request(asked, self.choice.shape, want)
+
     # -- beginning and end -----------------------------------------------------------------------------------------
 
     def __enter__(self) -> Request:

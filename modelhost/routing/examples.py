@@ -13,7 +13,7 @@ _MOST_LINES = 40
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """`given` an answer in the adapter's source shape, it `gives` this one in its target shape."""
+    """`given` an answer or a request in the adapter's source shape, it `gives` this one in its target shape."""
 
     given: Mapping[str, Any]
     gives: Mapping[str, Any]

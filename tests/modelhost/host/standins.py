@@ -25,3 +25,8 @@ def nothing() -> str:
 def older(answer: dict[str, Any]) -> dict[str, Any]:
     """From `tiny/2` to `tiny/1`: one text, where the newer has a list."""
     return {**answer, "text": answer["texts"][0]}
+
+
+def newer(asked: dict[str, Any]) -> dict[str, Any]:
+    """A request in `tiny/1` as one in `tiny/2`."""
+    return {"texts": [asked["text"]], "beams": asked.get("beams", 4)}

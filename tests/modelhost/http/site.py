@@ -127,3 +127,12 @@ def _add_own_endpoint(app: FastAPI, http: ModelHttp) -> None:
         async with http.host.request(facts) as models:
             response.headers.update(http.headers(models))
             return {"model": models["model"].model(), "tokenizer": models["tokenizer"].model()}
+
+    @app.post("/v{major}/echo")
+    async def echo(asked: dict[str, Any], request: Request, response: Response) -> dict[str, Any]:
+        """Written for `tiny/2`, and reached by clients of `tiny/1`."""
+        async with http.host.request(await http.facts(request), "model") as models:
+            asked = models.adapt_request(asked)
+            response.headers.update(http.headers(models))
+            said = [f"{models['model'].model()}: {text}" for text in asked["texts"]]
+            return models.adapt({"texts": said, "beams": asked["beams"], "sure": 0.9})

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from modelhost.errors import ConfigError, ModelHostError
+from modelhost.errors import ConfigError, InvalidRequest, ModelHostError
 from modelhost.routing.adapters import Adapter, Adapters
 from modelhost.routing.examples import Example, difference
 
@@ -110,6 +110,54 @@ def test_a_way_that_is_not_there_is_an_error_that_says_what_is() -> None:
     assert not adapters.can("t/1", "t/2") and not adapters.can("x/1", "t/1")
     with pytest.raises(ConfigError, match="from t/2 there is t/1"):
         adapters.path("t/2", "t/9")
+
+
+def up(asked: dict[str, Any]) -> dict[str, Any]:
+    return {**asked, "texts": [asked["text"]]}
+
+
+ASKED = Adapter("t/1", "t/2", up, (Example({"text": "hello"}, {"texts": ["hello"]}),), of="request")
+ANSWERED = Adapter("t/2", "t/1", down, (PAIR,))
+
+
+def test_an_old_request_reaches_a_new_model_and_its_answer_comes_back_in_the_old_shape() -> None:
+    adapters = Adapters([ASKED, ANSWERED])
+    assert adapters.can("t/2", "t/1")
+    assert adapters.adapt_request({"text": "hello", "old": 1}, "t/1", "t/2") == {"texts": ["hello"]}
+    assert adapters.adapt(dict(V2), "t/2", "t/1") == V1
+
+
+def test_a_request_in_the_shape_of_the_model_is_handed_on_untouched() -> None:
+    asked = {"texts": []}
+    assert Adapters([ASKED]).adapt_request(asked, "t/2", "t/2") is asked
+
+
+def test_shapes_of_which_no_request_adapter_speaks_are_asked_alike() -> None:
+    adapters, asked = Adapters([ANSWERED]), {"text": "hello"}
+    assert adapters.can("t/2", "t/1")
+    assert adapters.adapt_request(asked, "t/1", "t/2") is asked
+
+
+def test_a_version_whose_requests_nobody_can_bring_over_does_not_serve_that_client() -> None:
+    answers = [ANSWERED, named("t/3", "t/2")]
+    adapters = Adapters([*answers, ASKED])
+    assert not adapters.can("t/3", "t/1")  # no request leads from t/1 to t/3
+    assert not Adapters([ASKED]).can("t/2", "t/1")  # and here no answer comes back
+    up_again = Adapter("t/2", "t/3", lambda asked: asked, (Example({"texts": []}, {"texts": []}),), of="request")
+    chained = Adapters([*answers, ASKED, up_again])
+    assert chained.can("t/3", "t/1")
+    assert chained.adapt_request({"text": "x"}, "t/1", "t/3") == {"texts": ["x"]}
+
+
+def test_a_request_that_an_adapter_cannot_read_is_the_callers_mistake() -> None:
+    with pytest.raises(InvalidRequest, match=r"cannot be read as t/1 \(KeyError: 'text'\)"):
+        Adapters([ASKED]).adapt_request({}, "t/1", "t/2")
+
+
+def test_the_examples_of_a_request_adapter_are_run_at_start_up_too() -> None:
+    wrong = Adapter("t/1", "t/2", up, (Example({"text": "hello"}, {"texts": ["goodbye"]}),), of="request")
+    with pytest.raises(ConfigError, match="t/1 → t/2 of requests comes out otherwise"):
+        Adapters([wrong])
 
 
 def test_true_and_one_differ_and_the_order_of_keys_does_not() -> None:
