@@ -74,10 +74,12 @@ class Conflict(ModelHostError):
 class Superseded(Conflict):
     """Another set serves than the one that a switch was meant for. `versions`: component → version of the set."""
 
-    def __init__(self, message: str, hint: str = "", *, generation: int, versions: Mapping[str, str]) -> None:
+    def __init__(
+        self, message: str, hint: str = "", *, generation: int = 0, versions: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message, hint)
         self.generation = generation
-        self.versions = dict(versions)
+        self.versions = dict(versions or {})
 
 
 class Refused(ModelHostError):

@@ -153,15 +153,24 @@ class Desk:
         return ModelService(Address(named, section.prefix if section is not None else "", token))
 
     def model_board(
-        self, url: str | None, registry: str | None, section: Models | None, *, together: bool = False
+        self,
+        url: str | None,
+        registry: str | None,
+        section: Models | None,
+        *,
+        together: bool = False,
+        expect: int | None = None,
     ) -> Board:
-        """Where versions are switched: what is named, else the manifest's service, else its registry."""
+        """Where versions are switched: what is named, else the manifest's service, else its registry. `expect`: the
+        generation of a service that is to be switched."""
         from release.models.marking import RegistryBoard
         from release.models.service import ServiceBoard
 
         service = self.model_service(url, section) if registry is None else None
         if service is not None:
-            return ServiceBoard(service, together=together)
+            return ServiceBoard(service, together=together, expect=expect)
+        if expect is not None:
+            raise UsageError("a registry has no generations", hint="--expect is for a running service")
         if together:
             raise UsageError(
                 "in a registry every component goes back alone", hint="--together is for a running service"

@@ -119,11 +119,6 @@ class ModelHost:
         """
         path = Path(configuration)
         held = Configuration(path, os.environ if environ is None else environ)
-        if start and held.current.cluster is not None:
-            raise ConfigError(
-                f"{path.name} makes this host a member of a cluster, which says what serves",
-                "open it by ModelHttp.open, or with start=False and a Membership",
-            )
         folder = path.resolve().parent / "state" if state is None else Path(state)
         host = cls(
             held,
@@ -151,7 +146,13 @@ class ModelHost:
         """Loads the first set: `wanted`, or what the configuration and the history say.
 
         A version that the configuration names holds at every start; with `latest`, what served last serves again.
+        Raises ConfigError in a member of a cluster.
         """
+        if self.settings.cluster is not None:
+            raise ConfigError(
+                "the configuration makes this host a member of a cluster, which says what serves",
+                "open it by ModelHttp.open, or with start=False and a Membership",
+            )
         record = self.serving.start(self.wanted() if wanted is None else wanted)
         self.configuration.follow("serving", self._redefault)
         self._look_around()

@@ -137,6 +137,9 @@ class Board(Protocol):
     def current(self, component: str) -> str | None:
         """What serves, or what `latest` means; None where nothing does."""
 
+    def demand_expected(self) -> None:
+        """Raises Superseded where another generation serves than the one that its switches are meant for."""
+
     def is_so(self, component: str, version: str) -> bool:
         """Whether promoting it would change nothing."""
 

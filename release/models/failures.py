@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from release.errors import ModelsError, Refused, ReleaseError, UsageError
+from release.errors import ModelsError, Refused, ReleaseError, Superseded, UsageError
 
 Tell = Callable[[str], None]
 
@@ -46,6 +46,8 @@ def explain(error: Exception) -> ReleaseError:
     kind: type[ReleaseError] = ModelsError
     if isinstance(error, errors.InvalidRequest | errors.Unknown | errors.ConfigError):
         kind = UsageError
+    elif isinstance(error, errors.Superseded):
+        kind = Superseded
     elif isinstance(error, errors.Conflict | errors.Refused):
         kind = Refused
     return kind(error.message, hint=error.hint or None, reason=type(error).__name__)

@@ -28,6 +28,9 @@ class RegistryBoard:
     def current(self, component: str) -> str | None:
         return next(iter(self._registry.stable(component)), None)
 
+    def demand_expected(self) -> None:
+        """A registry has no generations."""
+
     def is_so(self, component: str, version: str) -> bool:
         return version in self._registry.stable(component)
 

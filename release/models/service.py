@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from release.config.secret import Secret
-from release.errors import ModelsError, Refused, ReleaseError, UsageError
+from release.errors import ModelsError, Refused, ReleaseError, Superseded, UsageError
 from release.models.base import Held, Switched
 
 VERSION_HEADER = "X-Model-Version"
@@ -74,14 +74,26 @@ class ModelService:
         path = f"/v2/repository/models/{quote(component, safe='')}/unload"
         self._ask("POST", path, {"parameters": {"version": version}}, _LOOK_S)
 
-    def promote(self, component: str, version: str, reason: str) -> dict[str, Any]:
-        """Lets it serve and marks it stable; what the service says of the switch."""
-        asked = {"version": version, "reason": reason}
+    def generation(self) -> int:
+        """The number of the set that serves; in a cluster, of the one that all are to serve."""
+        status = _mapping(self._ask("GET", "/status", None, _LOOK_S), self._base)
+        found = {**status, **(status.get("cluster") or {})}.get("generation")
+        if not isinstance(found, int):
+            raise _stranger(self._base)
+        return found
+
+    def promote(self, component: str, version: str, reason: str, expect: int | None = None) -> dict[str, Any]:
+        """Lets it serve and marks it stable; what the service says of the switch. Raises Superseded where another
+        generation serves than `expect`."""
+        asked = {"version": version, "reason": reason, **_expected(expect)}
         return _mapping(self._ask("POST", f"/promote/{quote(component, safe='')}", asked, _SWITCH_S), self._base)
 
-    def rollback(self, component: str, to: str | None, reason: str, together: bool) -> dict[str, Any]:
-        """To the version before or to `to`; `together`: its mates may go back with it."""
-        asked = {"reason": reason, "together": together, **({"to_version": to} if to is not None else {})}
+    def rollback(
+        self, component: str, to: str | None, reason: str, together: bool, expect: int | None = None
+    ) -> dict[str, Any]:
+        """To the version before or to `to`; `together`: its mates may go back with it. Raises Superseded."""
+        target = {"to_version": to} if to is not None else {}
+        asked = {"reason": reason, "together": together, **target, **_expected(expect)}
         return _mapping(self._ask("POST", f"/rollback/{quote(component, safe='')}", asked, _SWITCH_S), self._base)
 
     def _serving(self) -> dict[str, dict[str, Any]]:
@@ -115,10 +127,11 @@ class ModelService:
 
 
 class ServiceBoard:
-    """The `Board` and `Running` protocols over a service. `together`: a rollback may take mates along."""
+    """The `Board` and `Running` protocols over a service. `together`: a rollback may take mates along; `expect`: the
+    generation that its switches are meant for, None for whichever serves."""
 
-    def __init__(self, service: ModelService, *, together: bool = False) -> None:
-        self._service, self._together = service, together
+    def __init__(self, service: ModelService, *, together: bool = False, expect: int | None = None) -> None:
+        self._service, self._together, self._expect = service, together, expect
         self.where = self.url = service.url
 
     @property
@@ -138,18 +151,25 @@ class ServiceBoard:
     def current(self, component: str) -> str | None:
         return self._service.serving().get(component)
 
+    def demand_expected(self) -> None:
+        if self._expect is not None and (found := self._service.generation()) != self._expect:
+            raise Superseded(
+                f"generation {found} serves at {self.where}, and {self._expect} was expected",
+                hint="somebody switched meanwhile; `release models list` shows what serves",
+            )
+
     def is_so(self, component: str, version: str) -> bool:
         return self.current(component) == version
 
     def promote(self, component: str, version: str, who: str, why: str) -> Switched:
-        told = self._service.promote(component, version, f"{why} (asked for by {who})")
+        told = self._service.promote(component, version, f"{why} (asked for by {who})", self._expect)
         before, after = _before(told, component), _after(told, component)
         replaced = f", {before} before it" if before not in (None, after) else ""
         text = f"{component} {after} serves{' already' if before == after else ''}{replaced}"
         return Switched(before, after, before != after, _with_notes(text, told))
 
     def rollback(self, component: str, to: str | None, who: str, why: str) -> Switched:
-        told = self._service.rollback(component, to, f"{why} (asked for by {who})", self._together)
+        told = self._service.rollback(component, to, f"{why} (asked for by {who})", self._together, self._expect)
         before, after = _before(told, component), _after(told, component)
         left = told.get("rejected") or {}
         rejected = ", ".join(f"{name} {version}" for name, version in left.items())
@@ -193,7 +213,7 @@ def _read(status: int, content: bytes, base: str, path: str) -> Any:
             f"{base} answers {path} with {status}, and not as a model API does",
             hint="name the address of a service on modelhost; `models.prefix` says where its API is mounted",
         )
-    kind = _error_of(status)
+    kind = Superseded if body["kind"] == "Superseded" else _error_of(status)
     hint = str(body.get("hint") or "") or None
     if status in (401, 403):
         hint = f"{hint or 'send a token'}: models.token in release.yaml, or RELEASE_MODELS_TOKEN"
@@ -220,6 +240,10 @@ def _rows(answer: Any, base: str) -> list[dict[str, Any]]:
     if not isinstance(answer, list) or not all(isinstance(row, dict) for row in answer):
         raise _stranger(base)
     return answer
+
+
+def _expected(generation: int | None) -> dict[str, int]:
+    return {} if generation is None else {"expected_generation": generation}
 
 
 def _before(told: Mapping[str, Any], component: str) -> str | None:

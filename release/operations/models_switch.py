@@ -52,6 +52,7 @@ def promote(hands: Hands, board: Board, wish: Wish, gate: Gate, hold_lock: Calla
         if wish.ignore_freeze is not None:
             hands.ledger.note("freeze ignored", wish.ignore_freeze, switch_id, actor=hands.actor)
         with _Recording(hands, board, row) as recording:
+            board.demand_expected()  # before the gate, which takes minutes; the switch itself asks again
             if board.is_so(wish.component, version):
                 return recording.done(board.promote(wish.component, version, hands.actor, wish.reason))
             verdict = models_gate.require(hands, switch_id, gate, board, wish.component, version)

@@ -146,6 +146,26 @@ def test_a_rollback_takes_effect_at_once_and_is_recorded(call: Call, running: Tr
 
 
 @pytest.mark.usefixtures("manifest")
+def test_a_switch_that_was_meant_for_another_generation_is_superseded_before_the_gate(
+    call: Call, running: Translating, tmp_path: Path
+) -> None:
+    seen = json.loads(call("models", "list", "--json").out)["generation"]
+    assert f"generation {seen} serves" in call("models", "list").out
+    assert call("models", "promote", "translator", "1.1.0", *WHY, "--expect", str(seen)).code == 0
+    late = call("models", "promote", "translator", "1.2.0", *WHY, "--expect", str(seen))
+    assert late.code == 6 and f"generation {seen + 1} serves" in late.err, late.err
+    row, verdicts = recorded(tmp_path)
+    assert (row.state, row.version, verdicts) == (ModelState.SUPERSEDED, "1.2.0", [])
+    late = call("models", "rollback", "translator", *WHY, "--expect", str(seen))
+    assert late.code == 6 and running.serving == "1.1.0"
+    assert call("models", "rollback", "translator", *WHY, "--expect", str(seen + 1)).code == 0
+    assert running.serving == "1.0.0"
+    assert (
+        call("models", "promote", "translator", "1.1.0", *WHY, "--registry", str(tmp_path), "--expect", "1").code == 2
+    )
+
+
+@pytest.mark.usefixtures("manifest")
 def test_what_serves_and_what_is_in_memory_is_listed_and_shown(call: Call) -> None:
     said = call("models", "list")
     assert said.code == 0 and "serves" in said.out and "READY" in said.out

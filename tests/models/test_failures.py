@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelhost import errors
-from release.errors import ModelsError, Refused, ReleaseError, UsageError
+from release.errors import ModelsError, Refused, ReleaseError, Superseded, UsageError
 from release.models.failures import explain, mapped
 
 KINDS: dict[type[errors.ModelHostError], type[ReleaseError]] = {
@@ -18,6 +18,7 @@ KINDS: dict[type[errors.ModelHostError], type[ReleaseError]] = {
     errors.Unknown: UsageError,
     errors.ConfigError: UsageError,
     errors.Conflict: Refused,
+    errors.Superseded: Superseded,
     errors.Refused: Refused,
     errors.IncompleteMetadata: Refused,
     errors.IntegrityError: Refused,

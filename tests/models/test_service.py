@@ -11,7 +11,7 @@ import pytest
 
 from modelhost.http.roles import Role
 from release.config.secret import Secret
-from release.errors import ModelsError, Refused, UsageError
+from release.errors import ModelsError, Refused, Superseded, UsageError
 from release.models.service import Address, ModelService, ServiceBoard
 from tests.support.ports import free_port
 from tests.support.translating import Translating
@@ -57,6 +57,23 @@ def test_a_rollback_goes_back_and_rejects_what_was_left(running: Translating, bo
     done = board.rollback("translator", None, "bert", "wrong names")
     assert (done.before, done.after, running.serving) == ("1.1.0", "1.0.0", "1.0.0")
     assert "translator 1.1.0 is rejected" in done.text
+
+
+def test_a_switch_that_was_meant_for_another_generation_changes_nothing(
+    running: Translating, asked: ModelService
+) -> None:
+    seen = asked.generation()
+    meant = ServiceBoard(asked, expect=seen)
+    meant.demand_expected()
+    meant.promote("translator", "1.1.0", "anna", "better")
+    assert asked.generation() == seen + 1
+    with pytest.raises(Superseded, match=f"generation {seen + 1} serves at .*, and {seen} was expected"):
+        meant.demand_expected()
+    with pytest.raises(Superseded, match=r"translator 1\.1\.0"):
+        meant.rollback("translator", None, "bert", "meant for what was before")
+    with pytest.raises(Superseded):
+        meant.promote("translator", "1.0.0", "bert", "meant for what was before")
+    assert running.serving == "1.1.0"
 
 
 def test_who_asked_and_why_reach_the_service(running: Translating, board: ServiceBoard) -> None:

@@ -58,6 +58,15 @@ def _reason(command: F) -> F:
     )
 
 
+def _expect(command: F) -> F:
+    return click.option(
+        "--expect",
+        type=click.IntRange(0),
+        metavar="N",
+        help="Of a service: only where its generation is N, as `models list` told it; else exit code 6.",
+    )(command)
+
+
 # -- looking -------------------------------------------------------------------------------------------------------
 
 
@@ -69,7 +78,7 @@ def _reason(command: F) -> F:
 def list_(context: click.Context, component: str | None, registry: str | None, url: str | None) -> int:
     """List the versions of one component or of all, newest first.
 
-    In a registry with what each is; of a service with what serves, and what is in memory.
+    In a registry with what each is; of a service with what serves in which generation, and what is in memory.
     """
     _one_place(context, url, registry)
     with Session.of(context) as session:
@@ -92,9 +101,10 @@ def _held(session: Session, service: ModelService, component: str | None) -> int
     from release.cli.console import models as picture
     from release.operations.models import held
 
-    found = held(service, component)
-    document = {"ok": True, "service": service.url, "versions": [asdict(one) for one in found]}
-    return session.show(document, lambda: picture.held(found, choose.width()))
+    found, generation = held(service, component), service.generation()
+    versions = [asdict(one) for one in found]
+    document = {"ok": True, "service": service.url, "generation": generation, "versions": versions}
+    return session.show(document, lambda: picture.held(found, generation, choose.width()))
 
 
 @models.command()
@@ -150,6 +160,7 @@ def _described(session: Session, service: ModelService, component: str, version:
 @click.argument("version")
 @_reason
 @_anywhere
+@_expect
 @click.option("--cases", metavar="FILE", help="Another benchmark set than that of checks.quality.")
 @click.option("--without-gate", metavar="REASON", help="Do not ask the quality gate, and say why; kept in the ledger.")
 @vouching
@@ -163,6 +174,7 @@ def promote(
     reason: str,
     registry: str | None,
     url: str | None,
+    expect: int | None,
     cases: str | None,
     without_gate: str | None,
     approve: bool,
@@ -189,7 +201,7 @@ def promote(
             raise UsageError("leaving the gate out needs a reason", hint="--without-gate 'compared by hand'")
         desk = session.desk
         hands, tree = desk.for_models()
-        board = desk.model_board(url, registry, hands.manifest.models)
+        board = desk.model_board(url, registry, hands.manifest.models, expect=expect)
         gate = models_gate.Gate(
             models_gate.with_cases(hands.manifest.checks.quality, session.settings.path(cases)),
             tree,
@@ -207,6 +219,7 @@ def promote(
 @click.option("--together", is_flag=True, help="Of a service: components that fit no more may go back with it.")
 @_reason
 @_anywhere
+@_expect
 @common
 @click.pass_context
 def rollback(
@@ -217,6 +230,7 @@ def rollback(
     reason: str,
     registry: str | None,
     url: str | None,
+    expect: int | None,
 ) -> int:
     """Go back to the version before, or to a named one.
 
@@ -234,7 +248,7 @@ def rollback(
 
         desk = session.desk
         hands, _ = desk.for_models()
-        board = desk.model_board(url, registry, hands.manifest.models, together=together)
+        board = desk.model_board(url, registry, hands.manifest.models, together=together, expect=expect)
         return session.done(models_switch.rollback(hands, board, models_switch.Wish(component, to, reason)))
 
 
