@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,13 +92,18 @@ def _parts(call: Call, raw: memoryview) -> list[Part]:
     return parts
 
 
-def answer(asked: Asked, models: Models, name: str, infer: Infer | None) -> Response:
-    """Asks the version that this request keeps, in a thread. Raises InvalidRequest, and what a model raises."""
+def answer(asked: Asked, models: Models, name: str, infer: Infer | None, recorded: bool = False) -> Response:
+    """Asks the version that this request keeps, in a thread. Raises InvalidRequest, and what a model raises.
+
+    `recorded`: the record of requests is kept, so the input is told, before the service may tell another.
+    """
     loaded = models[name]
     interface = loaded.entry.info.interface
     demand_fit(asked.parts, interface.inputs, f"{name} {loaded.version}")
     wanted = _wanted(asked.call, interface)
     inputs = {part.name: array(part) for part in asked.parts}
+    if recorded:
+        models.input = spoken(asked.parts, inputs)
     outputs = infer(models, inputs) if infer else _own(loaded.model, name)(inputs)
     answered = sent(outputs, interface.outputs, wanted, f"{name} {loaded.version}")
     document: dict[str, Any] = {"model_name": name, "model_version": loaded.version, "outputs": answered.outputs}
@@ -108,6 +114,19 @@ def answer(asked: Asked, models: Models, name: str, infer: Infer | None) -> Resp
         return Response(content, media_type="application/json")
     headers = {HEADER_LENGTH: str(len(content))}
     return Response(b"".join([content, *answered.raw]), media_type="application/octet-stream", headers=headers)
+
+
+def spoken(parts: Sequence[Part], inputs: Arrays) -> str:
+    """The inputs for the record of requests: a text as it is, line by line; numbers by their shape and digest."""
+    lines: list[str] = []
+    for part in parts:
+        values = inputs[part.name]
+        if part.datatype == "BYTES":
+            lines += [value.decode("utf-8", "replace") for value in values.ravel()]
+        else:
+            digest = hashlib.sha256(values.tobytes()).hexdigest()
+            lines.append(f"{part.name} {part.datatype} {list(part.shape)} {digest}")
+    return "\n".join(lines)
 
 
 def _own(model: Any, name: str) -> Callable[[Arrays], Mapping[str, Any]]:

@@ -22,6 +22,7 @@ from modelhost.http.metrics import CONTENT_TYPE, Metrics
 from modelhost.http.replicas import ClusterControl
 from modelhost.http.roles import Caller, Role
 from modelhost.loading.base import Loaded, Loader
+from modelhost.routing import logs
 from modelhost.routing.features import Value
 from modelhost.routing.request import RequestFacts, api_major
 
@@ -123,7 +124,12 @@ class ModelHttp:
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        """For `FastAPI(lifespan=…)`: the host is closed when the server has answered its last request."""
+        """For `FastAPI(lifespan=…)`: the host is closed when the server has answered its last request.
+
+        What the root logger writes within a request names version and variant from here on; for other handlers, call
+        `modelhost.routing.logs.mark`.
+        """
+        logs.mark()
         try:
             yield
         finally:

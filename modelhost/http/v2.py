@@ -71,7 +71,8 @@ def routes(
         about = _about(host, name, facts.version)
         async with host.request(facts, about, wait) as models:
             asked = await run_in_threadpool(inference.read, content, request.headers.get(HEADER_LENGTH))
-            answer = await run_in_threadpool(inference.answer, asked, models, name, infer.get(name))
+            recorded = host.settings.http.record is not None
+            answer = await run_in_threadpool(inference.answer, asked, models, name, infer.get(name), recorded)
             answer.headers.update(headers_of(models))
             return answer
 

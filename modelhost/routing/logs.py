@@ -1,4 +1,4 @@
-"""Every log line says which version and variant it speaks of: `[1.3.0 AB:treatment] …`.
+"""Every log line says which version and variant it speaks of: `[1.3.0] [AB:treatment] …`.
 
 The filter belongs on handlers (`mark(*handlers)`): a logger's own filters do not see what its children log. The context
 follows tasks and `asyncio.to_thread`; a thread pool of one's own runs its work in `contextvars.copy_context()`.
@@ -22,8 +22,8 @@ class Served:
 
     @property
     def prefix(self) -> str:
-        """`[1.3.0 AB:treatment] `, with the space behind it."""
-        return f"[{self.version} {self.variant}] " if self.variant else f"[{self.version}] "
+        """`[1.3.0] [AB:treatment] `, with the space behind it."""
+        return f"[{self.version}] [{self.variant}] " if self.variant else f"[{self.version}] "
 
 
 _served: ContextVar[Served | None] = ContextVar("modelhost_served", default=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import threading
 import time
@@ -126,6 +127,7 @@ def _add_own_endpoint(app: FastAPI, http: ModelHttp) -> None:
         facts = await http.facts(request, text_length=len(text))
         async with http.host.request(facts) as models:
             response.headers.update(http.headers(models))
+            logging.getLogger("tests.site").warning("hears %s", text)
             return {"model": models["model"].model(), "tokenizer": models["tokenizer"].model()}
 
     @app.post("/v{major}/echo")

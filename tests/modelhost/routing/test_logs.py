@@ -35,8 +35,8 @@ def test_a_line_of_any_logger_below_carries_version_and_variant(stream: io.Strin
         LOG.info("%d words of %s", 3, "100%")
         LOG.info("plain 100%")
     assert stream.getvalue().splitlines() == [
-        "1.3.0|AB:treatment|[1.3.0 AB:treatment] 3 words of 100%",
-        "1.3.0|AB:treatment|[1.3.0 AB:treatment] plain 100%",
+        "1.3.0|AB:treatment|[1.3.0] [AB:treatment] 3 words of 100%",
+        "1.3.0|AB:treatment|[1.3.0] [AB:treatment] plain 100%",
     ]
 
 
@@ -57,7 +57,7 @@ def test_two_handlers_mark_a_line_once(stream: io.StringIO) -> None:
             LOG.info("once %s", "only")
     finally:
         LOG.removeHandler(second)
-    assert second.stream.getvalue() == "[1.3.0 AB:b%d] once only\n"
+    assert second.stream.getvalue() == "[1.3.0] [AB:b%d] once only\n"
     assert stream.getvalue().count("[1.3.0") == 1
 
 

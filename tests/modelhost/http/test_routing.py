@@ -1,0 +1,74 @@
+"""Which version answers over HTTP, and what is told of it: headers, log lines, the record of requests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import struct
+from io import StringIO
+
+import pytest
+
+from tests.modelhost.http.site import CONFIGURATION, Site
+from tests.modelhost.serving.workshop import eventually
+
+EXPERIMENT = """
+routing:
+  translation:
+    rules: [{name: short, when: text_length < 3, version: stable}]
+    weights: {name: AB, variants: {treatment: {version: 1.0.0, share: 100%}}}
+"""
+RECORD = "http: {tokens: tokens.jsonl, audit: audit.jsonl, record: {path: requests.jsonl, preview: 3}}"
+
+
+@pytest.mark.parametrize("ask", ["/say/x?version=9.9.9", "/say/x"])
+def test_a_version_that_is_not_there_is_a_404_that_lists_what_there_is(site: Site, ask: str) -> None:
+    site.pair("1.0.0", "1.1.0", "1.2.0")
+    site.start(CONFIGURATION.replace("model: {}", "model: {routable: [1.0.0]}"))
+    answer = site.ask("GET", ask, headers={"X-Model-Version": "9.9.9"})
+    assert (answer.status_code, answer.json()["kind"]) == (404, "Unknown")
+    assert answer.json()["error"] == "model has no version '9.9.9' to ask for"
+    assert answer.json()["hint"] == "there is 1.2.0, 1.0.0 (loads first)"
+
+
+def test_or_the_default_answers_where_the_configuration_says_so(site: Site) -> None:
+    site.pair("1.0.0")
+    site.start(CONFIGURATION + "routing: {translation: {unknown: default}}")
+    answer = site.ask("GET", "/say/x?version=9.9.9")
+    assert (answer.status_code, answer.headers["X-Model-Version"]) == (200, "1.0.0")
+
+
+def test_headers_log_lines_and_the_record_name_version_and_variant(site: Site) -> None:
+    site.pair("1.0.0", "1.1.0")
+    line = next(line for line in CONFIGURATION.splitlines() if line.startswith("http:"))
+    written = StringIO()
+    handler = logging.StreamHandler(written)
+    logging.getLogger().addHandler(handler)
+    try:
+        host = site.start(CONFIGURATION.replace(line, RECORD) + EXPERIMENT)
+        eventually(lambda: site.ask("GET", "/say/warm").headers["X-Model-Version"] == "1.0.0")
+        assert site.ask("GET", "/say/no").headers["X-Model-Version"] == "1.1.0"
+        treated = site.ask("GET", "/say/hello")
+        tensors = site.infer()
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert (treated.headers["X-Model-Version"], treated.headers["X-Model-Variant"]) == ("1.0.0", "AB:treatment")
+    assert "[1.1.0] hears no" in written.getvalue()
+    assert "[1.0.0] [AB:treatment] hears hello" in written.getvalue()
+
+    host.close()
+    *_, recorded = (json.loads(line) for line in (site.path / "requests.jsonl").read_text().splitlines())
+    assert recorded.pop("latency_ms") > 0
+    assert recorded.pop("at")
+    numbers = hashlib.sha256(struct.pack("<8f", 1, 2, 3, 4, 0, 0, 0, 0.5)).hexdigest()
+    assert recorded == {
+        "id": tensors.headers["X-Request-Id"],
+        "component": "model",
+        "version": "1.0.0",
+        "variant": "AB:treatment",
+        "reason": "weight AB:treatment",
+        "input_hash": hashlib.sha256(f"a\nb\nnumbers FP32 [2, 4] {numbers}".encode()).hexdigest(),
+        "preview": "a\n…",
+        "confidence": 0.75,
+    }
