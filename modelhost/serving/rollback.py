@@ -18,6 +18,8 @@ from modelhost.errors import (
     ModelHostError,
     NothingStable,
     Refused,
+    RegistryUnavailable,
+    Superseded,
     Unknown,
 )
 from modelhost.loading.base import Loaded
@@ -26,7 +28,7 @@ from modelhost.registry.base import Entry, Registry, Status
 from modelhost.serving.history import Kind, Outcome, Record
 from modelhost.serving.sets import ServingSet
 from modelhost.serving.switching import Attempt, Ready, Switching, check_fit, demand_generation, demand_reason
-from modelhost.serving.targets import earlier_sets, earlier_versions, left_for_good
+from modelhost.serving.targets import Usable, earlier_sets, earlier_versions, left_for_good, older
 
 _log = logging.getLogger(__name__)
 _UNFIT = (Refused, LoadFailed, Unknown)  # reasons to go further back; "not now" is none
@@ -45,6 +47,10 @@ class Request:
     def named(self) -> bool:
         """Whether the target was named, so that none further back will do."""
         return self.to_version is not None or self.to_generation is not None
+
+
+class _Overtaken(Superseded):
+    """Somebody else flipped at the last moment; it is in the history already."""
 
 
 class Roller:
@@ -73,6 +79,8 @@ class Roller:
     ) -> Record:
         """Takes a component, or the whole set, back to what served before and is stable, or to what is named.
 
+        Where nothing that served is left, an older version that somebody marked stable will do, the newest first.
+
         The versions left are rejected in the registry: for a component that one alone, also where its mates move
         `together` with it; for the set all that change. Repeated, it goes further back. A target that is damaged, was
         made for other libraries or cannot be loaded is passed over, said in `notes`, unless it was named. When nothing
@@ -98,6 +106,8 @@ class Roller:
                     record, alert = self._rollback(asked, attempt, serving, generation, timeout, started)
                 finally:
                     self._busy.release()
+        except _Overtaken:
+            raise
         except Exception as error:
             failed = parts.failed(attempt, wanted, error)
             if isinstance(error, NothingStable):
@@ -155,6 +165,8 @@ class Roller:
 
         if component is None:
             yield from earlier_sets(records, current, usable)
+            for name in current:
+                yield from ({**current, name: version} for version in self._older(records, name, current[name], usable))
             return
         if asked.to_version is not None:
             version = self._parts.registry.find(component, asked.to_version).version
@@ -170,6 +182,17 @@ class Roller:
             if asked.together:
                 sets = earlier_sets(records, current, usable, component)
                 yield from (each for each in sets if each[component] == version)
+        older_ones = self._older(records, component, current[component], usable)
+        yield from ({**current, component: version} for version in older_ones)
+
+    def _older(self, records: list[Record], component: str, current: str, usable: Usable) -> list[str]:
+        """Older stable versions that never served here, as in a service that was just installed, the newest first."""
+        served = {current, *earlier_versions(records, component, current, lambda *each: True)}
+        try:
+            there = [entry.version for entry in self._parts.registry.versions(component)]
+        except (Unknown, Refused, RegistryUnavailable):  # what serves may outlive its registry
+            return []
+        return [version for version in older(there, current) if version not in served and usable(component, version)]
 
     def _verified(self, target: Mapping[str, str], serving: ServingSet) -> dict[str, Entry | Loaded]:
         """The set of a target; what would change has passed integrity and environment, and all fit together."""
@@ -219,7 +242,8 @@ class Roller:
         passed_over: list[str],
         started: float,
     ) -> Record:
-        """Users first: the flip, then the history, then the registry, whose failure undoes nothing."""
+        """Users first: a line that says what begins, the flip, then the history, then the registry, whose failure
+        undoes nothing. A process that dies in between has gone back: the next start reads that line and ends it."""
         parts = self._parts
         after = {n: (each.loaded if isinstance(each, Lease) else each).version for n, each in ready.members.items()}
         left = {
@@ -227,14 +251,20 @@ class Roller:
             for name, version in attempt.before.items()
             if after[name] != version and not serving[name].fallback and asked.component in (None, name)
         }
-        flip = parts.flip(ready, rejected=list(left.items()))
-        record = replace(
-            attempt.record(parts.now(), Outcome.SWITCHED, ready.generation, after),
+        begun = replace(
+            attempt.record(parts.now(), Outcome.BEGUN, ready.generation, after),
             rejected=left,
-            seconds=ready.seconds(started, flip, time.perf_counter()),
             fallbacks=tuple(name for name, each in ready.members.items() if isinstance(each, Loaded)),
             notes=tuple(passed_over),
         )
+        parts.write(begun)
+        try:
+            flip = parts.flip(ready, rejected=list(left.items()))
+        except Superseded as error:
+            parts.write(replace(begun, outcome=Outcome.REFUSED, error=str(error)))
+            raise _Overtaken(error.message, error.hint, generation=error.generation, versions=error.versions) from error
+        seconds = ready.seconds(started, flip, time.perf_counter())
+        record = replace(begun, at=parts.now(), outcome=Outcome.SWITCHED, seconds=seconds)
         problems = [parts.write(record), *(self._reject(attempt, *each) for each in left.items())]
         return replace(record, notes=(*record.notes, *(problem for problem in problems if problem)))
 

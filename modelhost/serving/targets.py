@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 
+import semver
+
 from modelhost.serving.history import Outcome, Record
 
 Usable = Callable[[str, str], bool]
@@ -48,6 +50,13 @@ def earlier_sets(
         changed = {name: version for name, version in target.items() if version != current[name]}
         if (moving is None or moving in changed) and all(usable(*each) for each in changed.items()):
             yield target
+
+
+def older(versions: Iterable[str], current: str) -> list[str]:
+    """Those of lower precedence than `current`, the newest first."""
+    limit = semver.Version.parse(current)
+    found = [number for number in map(semver.Version.parse, versions) if number < limit]
+    return [str(number) for number in sorted(found, reverse=True)]
 
 
 def _served(records: Iterable[Record]) -> Iterator[dict[str, str]]:

@@ -66,6 +66,22 @@ def test_a_version_that_never_served_is_no_way_back(shop: Workshop) -> None:
     assert answer(serving) == {"model": "model 1.0.0"}
 
 
+@pytest.mark.parametrize("component", ["model", None])
+def test_where_nothing_that_served_is_left_an_older_stable_version_will_do(
+    component: str | None, shop: Workshop
+) -> None:
+    """As in a service that was just installed, with a registry that knows what is good."""
+    shop.publish("model", "0.8.0", "0.9.0", "1.0.0", "3.0.0")
+    shop.mark("model", "1.0.0", Status.UNSTABLE)
+    serving = served(shop, "2.0.0")
+    for expected in ("0.9.0", "0.8.0"):
+        record = serving.rollback(component, who="bob", reason="bad")
+        assert answer(serving) == {"model": f"model {expected}"}
+        assert list(record.rejected) == ["model"]
+    with pytest.raises(NothingStable):
+        serving.rollback(component, who="bob", reason="bad")
+
+
 @pytest.mark.parametrize("status", [Status.UNSTABLE, Status.REJECTED])
 def test_a_version_that_is_not_stable_any_more_is_passed_over(status: Status, shop: Workshop) -> None:
     serving = served(shop, "1.0.0", "2.0.0", "3.0.0")
