@@ -70,6 +70,7 @@ class Membership:
 
         Raises what refuses that first set; RegistryUnavailable where there is neither a registry nor a memory of it.
         """
+        self.host.serving.settle()
         self.follower.start()
         if self.follower.committed is None:
             self.coordinator.found(self._first(), who=WHO, why=WHY)

@@ -32,7 +32,8 @@ def problem(error: ModelHostError) -> JSONResponse:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    content: dict[str, Any] = {"error": error.message, "hint": error.hint, "kind": type(error).__name__}
+    kind = next(each.__name__ for each in type(error).__mro__ if not each.__name__.startswith("_"))
+    content: dict[str, Any] = {"error": error.message, "hint": error.hint, "kind": kind}
     if isinstance(error, Superseded):
         content |= {"generation": error.generation, "versions": error.versions}
     return JSONResponse(content, status_code=error.status, headers=headers)

@@ -12,13 +12,14 @@ import logging
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 _log = logging.getLogger(__name__)
+_CUT_OFF = "the process ended before it could say how this ended"
 
 
 class Kind(StrEnum):
@@ -30,8 +31,10 @@ class Kind(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How it ended. Only after `switched` does something else serve."""
+    """How it ended. Only after `switched` does something else serve. `begun` is written before a rollback flips, and
+    read only where a process died before it could write the end: then it counts as `switched`."""
 
+    BEGUN = "begun"
     SWITCHED = "switched"
     UNCHANGED = "unchanged"
     REFUSED = "refused"
@@ -96,7 +99,8 @@ class History:
         except OSError as error:
             _log.warning("%s cannot be read: %s", self.path, error)
             lines = []
-        found = [record for number, line in enumerate(lines, 1) if line and (record := self._parse(number, line))]
+        written = [record for number, line in enumerate(lines, 1) if line and (record := self._parse(number, line))]
+        found = _ended(written)
         return sorted(found + unwritten, key=lambda record: record.at) if unwritten else found
 
     def switches(self) -> list[Record]:
@@ -109,6 +113,21 @@ class History:
         except (ValueError, KeyError, TypeError, AttributeError):
             _log.warning("%s, line %d cannot be read and is left out", self.path, number)
             return None
+
+
+def _ended(records: list[Record]) -> list[Record]:
+    """Without what was begun and has an end. Where nobody wrote one, it has happened: who asked wanted to be rid of a
+    version, and some users may have been."""
+    found: list[Record] = []
+    ends: set[tuple[str, int, str, str]] = set()
+    for record in reversed(records):
+        key = (record.kind, record.generation, record.who, record.why)
+        if record.outcome is not Outcome.BEGUN:
+            ends.add(key)
+            found.append(record)
+        elif key not in ends:
+            found.append(replace(record, outcome=Outcome.SWITCHED, notes=(*record.notes, _CUT_OFF)))
+    return found[::-1]
 
 
 def _append(path: Path, line: str) -> None:

@@ -50,7 +50,7 @@ class Serving:
         parts = Switching(registry, pool, self.live, history, self.events, now)
         swapper, roller = Swapper(parts), Roller(parts, declared)
         starter = Starter(parts, swapper, declared)
-        self.start, self.wanted = starter.start, starter.wanted
+        self.start, self.wanted, self.settle = starter.start, starter.wanted, starter.settle
         self.swap = swapper.swap
         self.rollback = roller.rollback
         self.variants = Variants(self.live, pool)

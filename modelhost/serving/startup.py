@@ -11,6 +11,7 @@ from modelhost.loading.base import Loaded
 from modelhost.registry.base import LATEST, Entry, Status
 from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.history import Kind, Outcome, Record
+from modelhost.serving.settling import settle
 from modelhost.serving.swap import Swapper
 from modelhost.serving.switching import Attempt, Switching
 from modelhost.serving.targets import earlier_sets
@@ -32,8 +33,9 @@ class Starter:
 
         One that is refused or fails gives way to the sets that served before and are not rejected, the latest first,
         and then to declared fallbacks for the components that cannot be loaded; `notes` say so and an alert is sent.
-        Raises what refused the wanted set where nothing helps.
+        Raises what refused the wanted set where nothing helps. What a rollback left undone is ended first.
         """
+        self.settle()
         wanted = self.wanted() if wanted is None else dict(wanted)
         try:
             return self._swapper.swap(wanted, who=who, why=why, kind=Kind.START)
@@ -47,6 +49,10 @@ class Starter:
             return self._with_alert(replace(record, notes=(*record.notes, refused.message)))
         record = self._with_fallbacks(wanted, Attempt(Kind.START, who, why, {}), refused)
         return self._with_alert(record)
+
+    def settle(self) -> None:
+        """Ends what a rollback left undone, whose process died or whose registry was away."""
+        settle(self._parts.registry, self._parts.history.records())
 
     def wanted(self) -> dict[str, str]:
         """Component → version of the set that served last, or `latest` where there is none."""
