@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from translator.detection import detect
@@ -42,6 +42,7 @@ def test_latin_letters_are_never_more_than_a_guess_and_nothing_is_none() -> None
     assert detect("123").confidence == 0
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_has_an_answer_and_what_holds_chinese_is_chinese_japanese_or_korean(text: str) -> None:
     found = detect(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelhost.loading.base import Loaded
@@ -98,12 +98,14 @@ def test_a_line_that_is_no_word_is_named(tmp_path: Path) -> None:
         read_words(file)
 
 
-MODEL = Dictionary(read_words(WORDS))
+KNOWN = read_words(WORDS)
+MODEL = Dictionary(KNOWN)
 SENTENCES = st.lists(
-    st.one_of(st.sampled_from(sorted(read_words(WORDS))), st.text(max_size=4), st.sampled_from("一二十百。，？“” 12a"))
+    st.one_of(st.sampled_from(sorted(KNOWN)), st.text(max_size=4), st.sampled_from("一二十百。，？“” 12a"))
 ).map("".join)
 
 
+@settings(deadline=None)
 @given(st.lists(SENTENCES, max_size=4))
 def test_any_text_gets_a_line_and_always_the_same(sentences: list[str]) -> None:
     lines = MODEL.translate(sentences)
@@ -111,9 +113,10 @@ def test_any_text_gets_a_line_and_always_the_same(sentences: list[str]) -> None:
     assert lines == MODEL.translate(sentences)
 
 
+@settings(deadline=None)
 @given(SENTENCES)
 def test_cutting_loses_nothing_but_white_space(sentence: str) -> None:
-    tokens = cut(sentence, read_words(WORDS))
+    tokens = cut(sentence, KNOWN)
     assert "".join(token.source for token in tokens) == "".join(sentence.split())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from translator.markup import read_markup
@@ -119,6 +119,7 @@ PIECES += [
 ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
 def test_no_document_however_broken_loses_anything_that_is_not_translated(source: str) -> None:
     markup = read_markup(source)
@@ -127,6 +128,7 @@ def test_no_document_however_broken_loses_anything_that_is_not_translated(source
         assert markup.fill([]) == source
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([p for p in PIECES if "!" not in p and "?" not in p]), max_size=14).map("".join))
 def test_the_tags_after_are_the_tags_before(source: str) -> None:
     markup = read_markup(source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from translator.numerals import number
@@ -35,6 +35,7 @@ def test_what_is_no_numeral_is_none(text: str) -> None:
     assert number(text) is None
 
 
+@settings(deadline=None)
 @given(st.integers(0, 99_999_999))
 def test_every_number_that_is_written_out_is_read_back(value: int) -> None:
     assert number(spelled(value)) == value
