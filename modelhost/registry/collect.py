@@ -10,10 +10,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from modelhost.errors import RegistryUnavailable
-from modelhost.registry.base import Entry
+from modelhost.registry.base import Entry, Status
 from modelhost.registry.directory import DirectoryRegistry
 from modelhost.registry.durable import remove, sync_directory
 from modelhost.registry.layout import TRASH
+from modelhost.registry.publish import is_logged
 from modelhost.registry.retention import LEAST, Named, Verdict, judge, removable
 from modelhost.registry.staging import sweep
 
@@ -56,10 +57,20 @@ def gc(
             if dry_run:
                 return Collected(verdicts, [], 0, [])
             swept = [name for component in components for name in sweep(registry.root / component)]
+            for entry in going:
+                _take_number(registry, entry)
             trash = [_leave(entry.path) for entry in going]
             for path in trash:
                 remove(path)
         return Collected(verdicts, going, sum(entry.info.bytes for entry in going), swept)
+
+
+def _take_number(registry: DirectoryRegistry, entry: Entry) -> None:
+    """The log says that there was such a version, also where its publisher was killed before it could."""
+    if not is_logged(registry.changes(entry.component), entry.version):
+        registry.record(
+            entry.component, entry.version, Status.UNSTABLE, "gc", "published, and removed: nothing needs it"
+        )
 
 
 def _leave(path: Path) -> Path:

@@ -6,7 +6,7 @@ A version number is taken for good: it never means other weights, not even after
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ from typing import Any
 from modelhost.errors import Conflict, InvalidRequest, Refused, RegistryUnavailable
 from modelhost.metadata import File, VersionInfo
 from modelhost.registry import digests
-from modelhost.registry.base import Entry, Status
+from modelhost.registry.base import Entry, Status, StatusChange
 from modelhost.registry.completeness import complete
 from modelhost.registry.directory import DirectoryRegistry, utc_now
 from modelhost.registry.durable import write_new
@@ -59,7 +59,8 @@ def publish(
     component, version = planned.component, planned.version
     with _writing(registry):
         if registry.root.is_dir() and version in registry.published(component):
-            return _again(registry, complete(dict(planned), [_described(name, path) for name, path in files.items()]))
+            info = complete(dict(planned), [_described(name, path) for name, path in files.items()])
+            return _again(registry, info, who)
         with staging(registry, component, version) as stage:
             info = stage_version(stage, files, planned)
             refuse_pickles({name: stage / name for name in files}, allow_pickles)  # The source may have changed since.
@@ -68,7 +69,7 @@ def publish(
                 if arrive(registry, stage, registry.root / component / version):
                     registry.record(component, version, Status.UNSTABLE, who, f"published: {info.note}")
                     return Published(registry.find(component, version), True)
-        return _again(registry, info)
+        return _again(registry, info, who)
 
 
 def gather(source: Path | Mapping[str, Path]) -> dict[str, Path]:
@@ -132,17 +133,26 @@ def taken(info: VersionInfo, found: list[str]) -> Conflict:
     )
 
 
-def _again(registry: DirectoryRegistry, info: VersionInfo) -> Published:
+def _again(registry: DirectoryRegistry, info: VersionInfo, who: str) -> Published:
     entry = registry.find(info.component, info.version)
     if found := changes(info, entry.info):
         raise taken(info, found)
+    if not is_logged(registry.changes(info.component), info.version):
+        with registry.changing(info.component):  # whoever brought it may hold this, on the way to the log
+            if not is_logged(registry.changes(info.component), info.version):
+                registry.record(info.component, info.version, Status.UNSTABLE, who, f"published: {info.note}")
     return Published(entry, False)
+
+
+def is_logged(log: Iterable[StatusChange], version: str) -> bool:
+    """Whether the log speaks of a version; it does not where its publisher was killed between arrival and log."""
+    return any(change.version == version for change in log)
 
 
 def _refuse_removed(registry: DirectoryRegistry, component: str, version: str) -> None:
     if version in registry.published(component):
         return
-    if any(change.version == version for change in registry.changes(component)):
+    if is_logged(registry.changes(component), version):
         raise Conflict(
             f"{component} {version} was published before, and its files were removed since",
             "a number never means other weights: take the next one",

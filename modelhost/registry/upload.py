@@ -52,21 +52,28 @@ def publish_remote(
 def _deposit(registry: RemoteRegistry, store: ObjectStore, info: VersionInfo, stage: Path, who: str) -> Published:
     component, version = info.component, info.version
     there = registry.describe(component, version)
+    changes = store.changes(component)
+    logged = publish.is_logged(changes, version)
+
+    def log() -> None:
+        why = f"published: {info.note}"
+        store.record(component, statuslog.following(changes, registry.clock(), version, Status.UNSTABLE, who, why))
+
     if there is None:
-        changes = store.changes(component)
-        if any(change.version == version for change in changes):
+        if logged:
             raise Conflict(
                 f"{component} {version} was published before, and its files were removed since",
                 "a number never means other weights: take the next one",
             )
         if store.deposit(info, (stage / VERSION_FILE).read_bytes(), stage):
-            why = f"published: {info.note}"
-            store.record(component, statuslog.following(changes, registry.clock(), version, Status.UNSTABLE, who, why))
+            log()
             return Published(Entry(info, registry.cache.root / component / version, Status.UNSTABLE), True)
         there = registry.describe(component, version)
     if there is None:
         raise RegistryUnavailable(f"{component} {version} came and went at {store.url}", "publish again")
     if found := publish.changes(info, there):
         raise publish.taken(info, found)
+    if not logged and not publish.is_logged(store.changes(component), version):
+        log()  # whoever brought it was killed, or is about to write the same
     entry = next(entry for entry in registry.versions(component) if entry.version == version)
     return Published(entry, False)

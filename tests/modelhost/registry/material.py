@@ -63,18 +63,20 @@ def script(code: str, *arguments: object, **options: Any) -> subprocess.Popen[st
 
 
 # Runs `action` in a process of its own that is killed at its n-th call into the file system, for n = 0, 1, 2 …, until
-# one gets through; `after(n)` looks at what is left. Prints how many were killed.
+# one gets through; `after(n)` looks at what is left. Prints how many were killed. `prepare(n)` is run in that process
+# first, where nobody is killed yet, and what it returns is handed to `action`.
 AT_EVERY_CALL = """
     import os, signal
     CALLS = {"open", "os.rename", "os.mkdir", "os.chmod", "os.remove", "os.rmdir", "os.truncate", "fcntl.flock",
              "fcntl.ioctl", "os.scandir", "os.utime", "shutil.rmtree"}
 
-    def killed_at_every_call(action, after):
+    def killed_at_every_call(action, after, prepare=None):
         number = 0
         while True:
             child = os.fork()
             if child == 0:
                 left = number
+                given = () if prepare is None else (prepare(number),)
                 def count(event, arguments):
                     nonlocal left
                     if event in CALLS:
@@ -83,7 +85,7 @@ AT_EVERY_CALL = """
                         left -= 1
                 sys.addaudithook(count)
                 try:
-                    action()
+                    action(*given)
                 except BaseException:
                     import traceback
                     traceback.print_exc()

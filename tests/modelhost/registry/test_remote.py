@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,93 +25,7 @@ from modelhost.registry.remote import RemoteRegistry
 from modelhost.registry.upload import publish_remote
 from modelhost.registry.verify import check_files
 from tests.modelhost.registry.material import AT_EVERY_CALL, metadata, script, weights
-
-
-@dataclass
-class Place:
-    """Where a remote registry lies, and ways to damage it."""
-
-    url: str
-    options: dict[str, Any] = field(default_factory=dict)
-    write: Callable[[str, bytes], None] = lambda key, data: None
-    names: Callable[[], list[str]] = list
-    stop: Callable[[], None] = lambda: None
-
-    def registry(self, cache: Path, **given: Any) -> RemoteRegistry:
-        return RemoteRegistry(self.url, cache, self.options, **given)
-
-
-@pytest.fixture(scope="module")
-def s3_server() -> Iterator[str]:
-    """The endpoint of an S3 server."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def mounted(tmp_path: Path) -> Place:
-    folder = tmp_path / "mounted"
-
-    def write(key: str, data: bytes) -> None:
-        path = folder / key
-        path.parent.chmod(0o755)
-        path.unlink(missing_ok=True)
-        path.write_bytes(data)
-
-    def names() -> list[str]:
-        return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-
-    return Place(folder.as_uri(), write=write, names=names, stop=lambda: folder.rename(tmp_path / "unmounted") and None)
-
-
-@pytest.fixture
-def memory(monkeypatch: pytest.MonkeyPatch) -> Place:
-    import fsspec
-
-    name = f"/{uuid.uuid4().hex}"
-    system = fsspec.filesystem("memory")
-
-    def gone(*_: object, **__: object) -> None:
-        raise ConnectionError("the cable is out")
-
-    def stop() -> None:
-        for act in ("ls", "cat_file", "pipe_file", "get_file", "info"):
-            monkeypatch.setattr(type(system), act, gone)
-
-    return Place(
-        f"memory:/{name}",
-        write=lambda key, data: system.pipe_file(f"{name}/{key}", data),
-        names=lambda: [key.removeprefix(name + "/") for key in system.find(name)],
-        stop=stop,
-    )
-
-
-@pytest.fixture
-def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Place:
-    import fsspec
-
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    bucket = f"bucket-{uuid.uuid4().hex}"
-    options = {"key": "key", "secret": "secret", "client_kwargs": {"endpoint_url": s3_server}}
-    system = fsspec.filesystem("s3", use_listings_cache=False, **options)
-    system.mkdir(bucket)
-    base = f"{bucket}/models"
-
-    def stop() -> None:
-        options["client_kwargs"] = {"endpoint_url": "http://127.0.0.1:9"}
-
-    return Place(
-        f"s3://{base}",
-        options,
-        write=lambda key, data: system.pipe_file(f"{base}/{key}", data) and None,
-        names=lambda: [key.removeprefix(base + "/") for key in system.find(base)],
-        stop=stop,
-    )
+from tests.modelhost.registry.places import Place
 
 
 @pytest.fixture(params=["mounted", "memory", "s3"])
