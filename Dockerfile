@@ -14,25 +14,38 @@ RUN python3 -m venv /opt/venv \
     && cd /opt/venv/lib/python3.11/site-packages/torch \
     && rm -rf include test bin/test_* bin/protoc*
 
+# The models as versions of one registry, converted for CTranslate2 as well. Only what decides their bytes is copied, so
+# that a release of other code shares this layer with the one before.
 FROM ${BASE_IMAGE} AS weights
-WORKDIR /app/translator
-COPY translator/models models
-RUN find models -mindepth 1 -maxdepth 1 ! -name SERVE ! -name '*.md' ! -name "$(cat models/SERVE)" -exec rm -rf {} +
+COPY --from=dependencies /opt/venv /opt/venv
+WORKDIR /app
+COPY modelhost/__init__.py modelhost/errors.py modelhost/metadata.py modelhost/
+COPY modelhost/registry modelhost/registry
+COPY translator/__init__.py translator/bundle.py translator/compiled.py translator/conversion.py translator/cpus.py \
+    translator/errors.py translator/model.py translator/network.py translator/postprocessing.json \
+    translator/postprocessing.py translator/settings.py translator/text.py translator/tokenizer.py \
+    translator/torch_engine.py translator/
+COPY translator/models translator/models
+RUN mkdir state && OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 /opt/venv/bin/python -m translator.bundle registry
 
 FROM ${BASE_IMAGE}
 COPY --from=dependencies /opt/venv /opt/venv
 WORKDIR /app
-COPY --from=weights /app/translator/models translator/models
+# Both are written where a model is switched in the running service; name a volume to keep that beyond a release.
+COPY --from=weights --chown=10001:10001 /app/registry registry
+COPY --from=weights --chown=10001:10001 /app/state state
+COPY translator/models/*.md translator/models/
 COPY translator/page translator/page
-COPY translator/*.py translator/
+COPY modelhost modelhost
+COPY translator/*.py translator/*.json translator/*.tsv translator/
 
-# One thread a process: spinning or competing OpenMP threads cost more than they bring on a shared host.
+# Threads are counted at the start, from the container's limits; waiting ones must not spin on a shared host.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    OMP_NUM_THREADS=1 \
     OMP_WAIT_POLICY=PASSIVE \
-    TRANSLATOR_THREADS=1 \
+    TRANSLATOR_REGISTRY=/app/registry \
+    TRANSLATOR_STATE=/app/state \
     HF_HUB_OFFLINE=1 \
     HOME=/tmp \
     PORT=5000

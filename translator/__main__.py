@@ -6,8 +6,11 @@ import os
 import signal
 import sys
 
-# Spinning OpenMP threads starve a small machine; this must stand in the environment before torch is imported.
+from translator.cpus import default_threads
+
+# Spinning OpenMP threads starve a small machine; both must stand in the environment before an engine is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", str(default_threads()))
 
 import uvicorn
 
@@ -24,7 +27,9 @@ def main() -> int:
     """Serve until SIGTERM or SIGINT; 0 after an orderly end, 1 when the model cannot be loaded, 2 for bad settings."""
     try:
         settings = Settings.from_environment(os.environ)
-        demand_directory(settings.model_dir, settings.allow_pickle)
+        if settings.model_dir is not None:
+            demand_directory(settings.model_dir, settings.allow_pickle)
+        app = create_app(settings, on_failure=lambda: stop())
     except StartError as error:
         print(f"translator: {error}", file=sys.stderr)
         return 2
@@ -41,7 +46,7 @@ def main() -> int:
 
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(settings, on_failure=stop),
+            app,
             host=settings.host,
             port=settings.port,
             log_level=settings.log_level,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
@@ -13,13 +13,16 @@ class Answer:
     """The lines of one request, one for each text, and who made them.
 
     `version`: of the model that made them (`v1.1.0`), empty for the fallback. `request_id`: by it a thumb names this
-    answer. `fallback`: dictionary and rules made it, no model.
+    answer. `fallback`: dictionary and rules made it, no model. `confidence`: 0 to 1, None where there is none.
+    `headers`: what the answer should say of its set.
     """
 
     lines: list[str]
     version: str
     request_id: str
     fallback: bool = False
+    confidence: float | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 Answering = Callable[[Request, list[str]], Awaitable[Answer]]

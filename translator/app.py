@@ -1,10 +1,8 @@
-"""The HTTP application: translate, health, version, metrics and the page. What it says is in `schema.py`."""
+"""The HTTP application: translate, health, versions, feedback, switches and the page. Its words are in `schema.py`."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -15,24 +13,34 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
+from translator.answering import Answer, Answering
 from translator.bounds import Bounded
-from translator.errors import Refusal, StartError, loading
+from translator.bundle import name_of
+from translator.errors import Refusal
+from translator.feedback import Feedback, add_feedback
+from translator.hosting import Hosting
+from translator.libre import add_libre
 from translator.metrics import Measured, Metrics
-from translator.model import Translator
-from translator.naming import Named
-from translator.schema import ErrorAnswer, Health, TranslateRequest, TranslateResponse, Version, checked_texts
+from translator.naming import HEADER, Named
+from translator.schema import (
+    ErrorAnswer,
+    Health,
+    Offered,
+    TranslateRequest,
+    TranslateResponse,
+    Version,
+    Versions,
+    checked_texts,
+)
+from translator.service import Service
 from translator.settings import Settings
-from translator.text import lay_out
-from translator.worker import Worker
 
-LOG = logging.getLogger("uvicorn.error")
 PAGE = Path(__file__).parent / "page"
-WARM_UP = ["今天天气很好。", "这是第一次翻译，它让模型准备好回答真正的请求。"]
 ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"model": ErrorAnswer, "description": "The body is not JSON (`bad_json`)"},
+    400: {"model": ErrorAnswer, "description": "The body is not JSON (`bad_json`); two versions named (`bad_version`)"},
+    404: {"model": ErrorAnswer, "description": "`?version=` names none of `GET /versions` (`unknown_version`)"},
     413: {"model": ErrorAnswer, "description": "More than one request may ask for (`too_long`)"},
     422: {"model": ErrorAnswer, "description": "`wrong_type`, `empty_text` or `not_chinese`"},
     503: {"model": ErrorAnswer, "description": "`loading`, or too many requests wait (`busy`)"},
@@ -50,68 +58,11 @@ class Page(StaticFiles):
         return response
 
 
-class Service:
-    """The model's way from loading to ready, and the worker that feeds it."""
-
-    def __init__(self, settings: Settings, on_failure: Callable[[], None]) -> None:
-        self.settings = settings
-        self.metrics = Metrics()
-        self.metrics.model.info({"version": settings.model_version})
-        self.status = "loading"
-        self.sha256 = ""
-        self.worker: Worker | None = None
-        self._on_failure = on_failure
-
-    def start(self) -> None:
-        """Load in a thread of its own: /health answers 503 from the first moment."""
-        threading.Thread(target=self._load, name="loader", daemon=True).start()
-
-    def _load(self) -> None:
-        settings, began = self.settings, time.monotonic()
-        try:
-            translator = Translator.load(settings.model_dir, settings.threads, settings.beams, settings.allow_pickle)
-            for text in WARM_UP:
-                translator.translate([text])
-        except Exception as error:
-            LOG.error("%s", error, exc_info=not isinstance(error, StartError))
-            self.status = "failed"
-            self._on_failure()
-            return
-        worker = Worker(translator.translate, settings.limits.waiting)
-        worker.start()
-        self.worker, self.sha256, self.status = worker, translator.sha256, "ok"
-        self.metrics.ready.set(1)
-        LOG.info("model %s is ready after %.1f s", settings.model_version, time.monotonic() - began)
-
-    def stop(self) -> None:
-        """Finish what is queued."""
-        if self.worker is not None:
-            self.worker.close()
-
-    def health(self) -> str:
-        """`ok`, `loading` or `failed`."""
-        if self.worker is not None and not self.worker.alive:
-            return "failed"
-        return self.status
-
-    async def translate(self, texts: list[str]) -> list[str]:
-        """Translate texts in the worker; raises `Refusal` while loading and when the queue is full."""
-        if self.worker is None:
-            raise loading()
-        layouts = [lay_out(text) for text in texts]
-        sentences = [layout.sentences() for layout in layouts]
-        done = self.worker.submit([sentence for part in sentences for sentence in part])
-        translated = await asyncio.wrap_future(done)
-        self.metrics.tokens.labels("source").inc(translated.source_tokens)
-        self.metrics.tokens.labels("target").inc(translated.target_tokens)
-        self.metrics.sentences.inc(len(translated.lines))
-        lines = iter(translated.lines)
-        return [layout.fill([next(lines) for _ in part]) for layout, part in zip(layouts, sentences, strict=True)]
-
-
 def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None) -> FastAPI:
-    """The application; the model loads once it starts, and `on_failure` is called if it cannot be loaded."""
-    service = Service(settings, on_failure)
+    """The application; models load once it starts, and `on_failure` is called if none can be. Raises `StartError`."""
+    service = Service(Hosting.open(settings), on_failure)
+    kept = settings.feedback or (settings.state and settings.state / "feedback.jsonl")
+    feedback = Feedback(kept, service.metrics.registry)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -128,20 +79,47 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
         redoc_url=None,
     )
     app.add_middleware(Bounded, limits=settings.limits)
-    app.add_middleware(Named, model_version=settings.model_version)
+    app.add_middleware(Named, serving=service.serving)
     app.add_middleware(Measured, metrics=service.metrics)
+    service.http.install(app)
     answer_errors(app, service.metrics)
 
+    async def answering(request: Request, texts: list[str]) -> Answer:
+        answer = await service.translate(request, texts)
+        feedback.remember(answer)
+        return answer
+
+    add_translate(app, answering, settings)
+    add_state(app, service)
+    add_feedback(app, feedback)
+    add_libre(app, answering, settings.limits, service.health)
+    # As the default, and not mounted: a mount would answer 404 to a GET of what takes only POST.
+    app.router.default = Page(directory=PAGE, html=True)
+    return app
+
+
+def add_translate(app: FastAPI, answering: Answering, settings: Settings) -> None:
+    """`POST /translate`."""
+
     @app.post("/translate", response_model=TranslateResponse, responses=ERRORS, summary="Translate Chinese to English")
-    async def translate(body: TranslateRequest) -> TranslateResponse:
+    async def translate(body: TranslateRequest, request: Request, response: Response) -> TranslateResponse:
         began = time.perf_counter()
         texts = checked_texts(body.text, settings.limits)
-        lines = await service.translate(texts)
+        answer = await answering(request, texts)
+        response.headers.update({**answer.headers, HEADER: answer.version or "fallback"})
         return TranslateResponse(
-            translation=lines[0] if isinstance(body.text, str) else lines,
-            model_version=settings.model_version,
+            translation=answer.lines[0] if isinstance(body.text, str) else answer.lines,
+            model_version=answer.version,
+            request_id=answer.request_id,
+            fallback=answer.fallback,
+            confidence=answer.confidence,
             took_ms=round((time.perf_counter() - began) * 1000, 2),
         )
+
+
+def add_state(app: FastAPI, service: Service) -> None:
+    """`GET /health`, `/version`, `/versions`."""
+    release = service.hosting.settings.release
 
     @app.get("/health", response_model=Health, responses={503: {"model": Health}}, summary="Is it ready?")
     async def health(response: Response) -> Health:
@@ -151,22 +129,25 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
 
     @app.get("/version", response_model=Version, summary="Which release and which weights answer?")
     async def version() -> Version:
+        network = service.network()
         return Version(
-            release=settings.release.version,
-            revision=settings.release.revision,
-            created=settings.release.created,
-            model_version=settings.model_version,
-            weights_sha256=service.sha256,
+            release=release.version,
+            revision=release.revision,
+            created=release.created,
+            model_version=service.serving(),
+            weights_sha256=network.sha256 if network else "",
+            engine=network.engine if network else "",
         )
 
-    @app.get("/metrics", response_class=Response, summary="Prometheus metrics")
-    async def metrics() -> Response:
-        service.metrics.waiting.set(service.worker.waiting if service.worker else 0)
-        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
-
-    # As the default, and not mounted: a mount would answer 404 to a GET of what takes only POST.
-    app.router.default = Page(directory=PAGE, html=True)
-    return app
+    @app.get("/versions", response_model=Versions, summary="Which versions may be asked for?")
+    async def versions() -> Versions:
+        return Versions(
+            serving=service.serving(),
+            versions=[
+                Offered(version=name_of(entry), state=state, engine=service.engine(entry), note=entry.info.note)
+                for entry, state in service.hosting.versions()
+            ],
+        )
 
 
 def answer_errors(app: FastAPI, metrics: Metrics) -> None:

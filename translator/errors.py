@@ -32,3 +32,9 @@ def loading() -> Refusal:
 def busy(waiting: int) -> Refusal:
     """The queue is full."""
     return Refusal(503, "busy", f"{waiting} requests are waiting already; try again in a moment.")
+
+
+def of_host(status: int, message: str) -> Refusal:
+    """What modelhost refuses, in this API's words."""
+    codes = {400: "bad_version", 401: "unauthenticated", 403: "forbidden", 404: "unknown_version", 503: "loading"}
+    return Refusal(status, codes.get(status, "model_failed"), message)

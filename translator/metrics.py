@@ -5,18 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SECONDS = (0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 0.8, 1.5, 3.0, 10.0)
-PATHS = ("/", "/translate", "/health", "/version", "/openapi.json", "/metrics")
+PATHS = frozenset(
+    {"/", "/translate", "/health", "/version", "/versions", "/feedback", "/openapi.json", "/metrics"}
+    | {"/libretranslate/translate", "/libretranslate/detect", "/libretranslate/languages", "/promote", "/rollback"}
+)
 
 
 class Metrics:
-    """All series. Names begin with `translator_`; times are in seconds."""
+    """All series, in a registry that others may share. Names begin with `translator_`; times are in seconds."""
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
         self.requests = Counter(
             "translator_requests", "Answered requests", ["path", "method", "status"], registry=self.registry
         )
@@ -34,10 +37,6 @@ class Metrics:
         self.waiting = Gauge("translator_waiting", "Requests in the queue", registry=self.registry)
         self.model = Info("translator_model", "The model that serves", registry=self.registry)
         ProcessCollector(registry=self.registry)
-
-    def text(self) -> bytes:
-        """The exposition, in Prometheus' text format."""
-        return generate_latest(self.registry)
 
 
 class Measured:

@@ -57,6 +57,10 @@ class Translator:
             raise StartError(f"{folder}: the vocabulary has {tokenizer.size} pieces, the weights {network.pieces}")
         return cls(tokenizer, network, Postprocessing.load())
 
+    def __call__(self, sentences: list[str]) -> Translated:
+        """`translate`: equal sets make equal functions, whose sentences a worker takes together."""
+        return self.translate(sentences)
+
     def translate(self, sentences: list[str]) -> Translated:
         """Translate sentences, `LONGEST_BATCH` in a forward, those of similar length together."""
         rows = self.tokenizer.encode(sentences, self.network.longest) if sentences else []

@@ -1,25 +1,31 @@
-"""Every answer names the model that was in service, the page's too: `X-Model-Version`."""
+"""Every answer names its model: the one that made it, or, as on the page, the one that serves: `X-Model-Version`."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = "X-Model-Version"
+NAME = HEADER.lower().encode()
 
 
 class Named:
-    """ASGI middleware that adds the header to every HTTP answer."""
+    """ASGI middleware that adds the header to every HTTP answer that lacks it. `serving`: the model that serves."""
 
-    def __init__(self, app: ASGIApp, model_version: str) -> None:
+    def __init__(self, app: ASGIApp, serving: Callable[[], str]) -> None:
         self._app = app
-        self._header = (HEADER.lower().encode(), model_version.encode("latin-1", "replace"))
+        self._serving = serving
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, with the header in its answer."""
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", []), self._header]}
+                headers = list(message.get("headers", []))
+                if all(name.lower() != NAME for name, _ in headers):
+                    headers.append((NAME, self._serving().encode("latin-1", "replace")))
+                message = {**message, "headers": headers}
             await send(message)
 
         await self._app(scope, receive, named if scope["type"] == "http" else send)

@@ -30,7 +30,12 @@ class TranslateResponse(BaseModel):
     model_config = ConfigDict(protected_namespaces=())
 
     translation: str | list[str] = Field(description="A string for a string, a list for a list, in the same order")
-    model_version: str = Field(description="The model that translated", examples=["v1.1.0"])
+    model_version: str = Field(description="The model that translated; empty for the fallback", examples=["v1.1.0"])
+    request_id: str = Field(description="Names this answer, for `POST /feedback`")
+    fallback: bool = Field(default=False, description="A dictionary and rules translated: no model can serve now")
+    confidence: float | None = Field(
+        default=None, description="Geometric mean of the probabilities of the pieces written, 0 to 1", examples=[0.42]
+    )
     took_ms: float = Field(description="Milliseconds from the request's arrival to its answer, waiting included")
 
 
@@ -48,8 +53,25 @@ class Version(BaseModel):
     release: str = Field(description="Release of the image, empty outside one", examples=["v1.2.0-abc1234"])
     revision: str = Field(description="Commit of the image, empty outside one")
     created: str = Field(description="When the image was made, empty outside one")
-    model_version: str = Field(examples=["v1.1.0"])
+    model_version: str = Field(description="The model that serves now", examples=["v1.1.0"])
     weights_sha256: str = Field(description="SHA-256 of the weights file; empty until it is loaded")
+    engine: str = Field(default="", description="Who computes: `ctranslate2` or `torch`")
+
+
+class Offered(BaseModel):
+    """A version that anybody may ask for."""
+
+    version: str = Field(examples=["v1.1.0"])
+    state: str = Field(description="`serving`, `loaded`, or `available`: loaded for the first who asks")
+    engine: str = Field(examples=["ctranslate2"])
+    note: str = Field(description="What it is, in a sentence")
+
+
+class Versions(BaseModel):
+    """What `?version=` may name."""
+
+    serving: str = Field(description="Who answers where nothing is asked for; empty while none is loaded")
+    versions: list[Offered]
 
 
 class ErrorDetail(BaseModel):

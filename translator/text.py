@@ -91,3 +91,24 @@ def shorten(sentence: str) -> list[str]:
                 runs.append("")
             runs[-1] += part
     return [run.strip() for run in runs if run.strip()]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The texts of a request as one list of sentences, and back."""
+
+    layouts: tuple[Layout, ...]
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Batch:
+        """Lay out each text."""
+        return cls(tuple(lay_out(text) for text in texts))
+
+    def sentences(self) -> list[str]:
+        """All sentences to translate, in order."""
+        return [sentence for layout in self.layouts for sentence in layout.sentences()]
+
+    def fill(self, translated: Iterable[str]) -> list[str]:
+        """Each text with its sentences replaced, from the translations of `sentences()`."""
+        rest = iter(translated)
+        return [layout.fill([next(rest) for _ in layout.sentences()]) for layout in self.layouts]

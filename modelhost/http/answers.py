@@ -13,6 +13,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
 from modelhost.errors import InvalidRequest, ModelHostError, Superseded, Unauthenticated, Unavailable
 
@@ -23,6 +24,14 @@ class TooLarge(InvalidRequest):
     """A body that is larger than this service takes."""
 
     status = 413
+
+
+class Problem(BaseModel):
+    """Every error: what happened, what to do, and the name of the error."""
+
+    error: str
+    hint: str
+    kind: str
 
 
 def problem(error: ModelHostError) -> JSONResponse:

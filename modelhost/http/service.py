@@ -65,7 +65,7 @@ class ModelHttp:
         chosen = control or HostControl(host)
         self.metrics = Metrics(host, chosen)
         self.membership: Membership | None = None
-        self.router = APIRouter()
+        self.router = APIRouter(responses={"default": {"model": answers.Problem, "description": "What went wrong"}})
         self.router.include_router(v2.routes(self.door, chosen, infer or {}, inference, wait))
         self.router.include_router(repository.routes(self.door))
         self.router.include_router(operations.routes(self.door, chosen))

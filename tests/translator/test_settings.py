@@ -13,12 +13,13 @@ from translator.settings import MODELS, Settings, served_model
 def test_the_served_version_is_the_one_line_of_the_file() -> None:
     settings = Settings.from_environment({})
     assert settings.model_dir == MODELS / (MODELS / "SERVE").read_text(encoding="utf-8").strip()
-    assert settings.model_version.startswith("v")
+    assert settings.model_dir is not None and settings.model_dir.name.startswith("v")
+    assert not settings.alone and settings.registry is None
 
 
 def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     settings = Settings.from_environment({"MODEL_DIR": str(tmp_path / "opus"), "RELEASE_VERSION": "v1.0.0-abc1234"})
-    assert settings.model_version == "opus"
+    assert settings.model_dir == tmp_path / "opus" and settings.alone
     assert settings.release.version == "v1.0.0-abc1234"
 
 
@@ -41,6 +42,7 @@ def test_a_missing_choice_says_what_to_write(tmp_path: Path) -> None:
         ("PORT", "eighty"),
         ("PORT", "65536"),
         ("TRANSLATOR_THREADS", "0"),
+        ("TRANSLATOR_ENGINE", "onnx"),
         ("TRANSLATOR_BEAMS", "-1"),
         ("LOG_LEVEL", "loud"),
     ],

@@ -1,0 +1,253 @@
+"""The models of a folder as versions of one registry: `python -m translator.bundle REGISTRY` fills one.
+
+Each becomes a version of `model`, with its weights as they are and as CTranslate2 computes them; its vocabulary becomes
+a version of `tokenizer`, which the model names by digest; what cleans a line is a version of `postprocessing`.
+Filling is repeatable: what is there stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import semver
+
+from modelhost.errors import ModelHostError, Unknown
+from modelhost.metadata import canonical_version
+from modelhost.registry.base import Entry, Status
+from modelhost.registry.directory import DirectoryRegistry
+from modelhost.registry.environment import running_environment
+from modelhost.registry.publish import publish
+from translator import postprocessing, tokenizer
+from translator.compiled import compiled
+from translator.conversion import COMPILED
+from translator.errors import StartError
+from translator.model import demand_directory
+from translator.settings import MODELS, model_folders, served_model
+
+MODEL, TOKENIZER, POSTPROCESSING = "model", "tokenizer", "postprocessing"
+COMPONENTS = (MODEL, TOKENIZER, POSTPROCESSING)
+MARIAN = "marian"  # the loader of models: whichever engine the settings name
+WHO = "the image"
+SHAPE = "translation/1"
+MADE_WITH = ("transformers", "sentencepiece", "torch", "ctranslate2")
+NAME = "name"  # setting of a version: what people call it
+PREPROCESSING = "sentences of Marian pieces/1"
+CLEANED = "postprocessing.json/1"
+
+
+def fill(root: Path, folders: Sequence[Path], convert: bool = True, allow_pickle: bool = False) -> None:
+    """Publish each Marian folder that the registry at `root` lacks; one of another content is refused.
+
+    `convert` False leaves out what CTranslate2 needs. Raises `StartError`.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with locked(root / ".filling"):
+        try:
+            _publish_postprocessing(root)
+            for folder in folders:
+                _publish_folder(root, folder, convert, allow_pickle)
+        except ModelHostError as error:
+            raise StartError(f"{root}: {error}") from error
+
+
+def version_of(folder: Path) -> str:
+    """The number under which a folder is published: its name where that is one (`v1.1.0`), else 0.0.0+name."""
+    try:
+        return canonical_version(folder.name)
+    except ValueError:
+        return "0.0.0+" + (re.sub(r"[^0-9A-Za-z]+", "-", folder.name).strip("-") or "model")
+
+
+def name_of(entry: Entry) -> str:
+    """What people call a version of `model`: the name of the folder that it came from, else `v` and its number."""
+    return str(entry.info.settings.get(NAME) or f"v{entry.version}")
+
+
+def stable_up_to(folders: Sequence[Path], served: Path) -> list[Path]:
+    """The served folder and those of lower versions: what a rollback may go to. A higher one has yet to serve."""
+    limit = semver.Version.parse(version_of(served))
+    return [folder for folder in folders if folder == served or semver.Version.parse(version_of(folder)) < limit]
+
+
+def mark_stable(root: Path, folders: Sequence[Path], why: str) -> None:
+    """Mark versions that nobody has judged yet; a person's word stays. Raises `StartError`."""
+    registry = DirectoryRegistry(root)
+    try:
+        for folder in folders:
+            if not any(change.status is not Status.UNSTABLE for change in _changes(registry, MODEL, folder)):
+                registry.mark(MODEL, version_of(folder), Status.STABLE, WHO, why)
+    except ModelHostError as error:
+        raise StartError(f"{root}: {error}") from error
+
+
+def _changes(registry: DirectoryRegistry, component: str, folder: Path) -> list[Any]:
+    return [change for change in registry.log(component) if change.version == version_of(folder)]
+
+
+def _publish_postprocessing(root: Path) -> Entry:
+    about = {
+        "component": POSTPROCESSING,
+        "version": "1.0.0",
+        "loader": POSTPROCESSING,
+        "note": "special tokens, subword marks and spaces",
+        "interface": _interface("line", "line", "text/1"),
+        "preprocessing": "none",
+        "postprocessing": CLEANED,
+        **_untrained(),
+    }
+    return _published(root, {postprocessing.FILE: postprocessing.BUNDLED}, about)
+
+
+def _publish_folder(root: Path, folder: Path, convert: bool, allow_pickle: bool) -> None:
+    weights = demand_directory(folder, allow_pickle)
+    registry, version = DirectoryRegistry(root), version_of(folder)
+    try:
+        there = registry.find(MODEL, version)
+    except Unknown:
+        there = None
+    if there is not None:
+        _demand_same(there, weights)
+        return
+    vocabulary = _publish_tokenizer(root, folder, version)
+    names = [name for name in ("config.json", "generation_config.json", "README.md") if (folder / name).is_file()]
+    files = {name: folder / name for name in (weights.name, *names)}
+    with tempfile.TemporaryDirectory() as scratch:
+        if convert:
+            made = compiled(folder, Path(scratch), allow_pickle)
+            files |= {f"{COMPILED}/{path.name}": path for path in made.iterdir()}
+        about = {
+            "component": MODEL,
+            "version": version,
+            "loader": MARIAN,
+            "note": _note(folder),
+            "metrics": _metrics(folder),
+            "training_data": _training_data(folder),
+            "environment": running_environment(MADE_WITH).model_dump(),
+            "preprocessing": PREPROCESSING,
+            "postprocessing": CLEANED,
+            "interface": _interface("text", "translation", SHAPE),
+            "mates": {TOKENIZER: vocabulary.info.digest},
+            "settings": {NAME: folder.name},
+        }
+        _published(root, files, about, allow_pickles=[weights.name] if allow_pickle else [])
+
+
+def _demand_same(entry: Entry, weights: Path) -> None:
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest not in {file.sha256 for file in entry.info.files}:
+        raise StartError(
+            f"{entry.path.parent.parent} has another {name_of(entry)} than {weights.parent}: "
+            "a version never changes, so give these weights the next number, or name another TRANSLATOR_REGISTRY"
+        )
+
+
+def _publish_tokenizer(root: Path, folder: Path, version: str) -> Entry:
+    """The vocabulary of a folder: the version that has it already, or a new one that is numbered as the model."""
+    files = {name: (folder / name).resolve() for name in tokenizer.FILES if (folder / name).is_file()}
+    about = {
+        "component": TOKENIZER,
+        "version": version,
+        "loader": TOKENIZER,
+        "note": f"the vocabulary that came with {folder.name}",
+        "interface": _interface("text", "pieces", "pieces/1"),
+        "preprocessing": "none",
+        "postprocessing": "none",
+        **_untrained(),
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        digest = _published(Path(scratch), files, about).info.digest
+    registry = DirectoryRegistry(root)
+    known = registry.versions(TOKENIZER) if TOKENIZER in registry.components() else []
+    for entry in known:
+        if entry.info.digest == digest:
+            return entry
+    return _published(root, files, about)
+
+
+def _published(root: Path, files: dict[str, Path], about: dict[str, Any], allow_pickles: Sequence[str] = ()) -> Entry:
+    entry = publish(root, files, about, who=WHO, allow_pickles=allow_pickles).entry
+    if entry.component != MODEL and entry.status is Status.UNSTABLE:
+        DirectoryRegistry(root).mark(entry.component, entry.version, Status.STABLE, WHO, "came with its model")
+    return entry
+
+
+def _interface(given: str, gives: str, shape: str) -> dict[str, Any]:
+    def texts(name: str) -> list[dict[str, Any]]:
+        return [{"name": name, "datatype": "BYTES", "shape": [-1]}]
+
+    return {"inputs": texts(given), "outputs": texts(gives), "shape": shape}
+
+
+def _untrained() -> dict[str, Any]:
+    packages = running_environment(MADE_WITH[:2])
+    return {"metrics": {}, "training_data": [], "environment": packages.model_dump()}
+
+
+# What a model's card (README.md) says, in its tables.
+
+
+def _card(folder: Path) -> list[list[str]]:
+    file = folder / "README.md"
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+def _metrics(folder: Path) -> dict[str, float]:
+    """`manythings-test.bleu` → points, as the table of scores has them."""
+    found = {}
+    for row in _card(folder):
+        if len(row) == 5 and re.fullmatch(r"\d+", row[1]):
+            scores = zip(("bleu", "chrf", "ter"), row[2:], strict=True)
+            found |= {f"{row[0].replace(', ', '.')}.{name}": float(score) for name, score in scores}
+    return found
+
+
+def _training_data(folder: Path) -> list[str]:
+    return [f"{row[0]}: {row[1]}" for row in _card(folder) if len(row) == 3 and row[1].endswith("pairs")]
+
+
+def _note(folder: Path) -> str:
+    file = folder / "README.md"
+    first = file.read_text(encoding="utf-8").splitlines()[:1] if file.is_file() else []
+    return first[0].lstrip("# ") if first and first[0].strip("# ") else f"the directory {folder.name}"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def main() -> int:
+    """Fill a registry with the bundled models; what serves, and what is older, is stable."""
+    parser = argparse.ArgumentParser(prog="python -m translator.bundle", description=__doc__)
+    parser.add_argument("registry", type=Path)
+    parser.add_argument("--models", type=Path, default=MODELS)
+    args = parser.parse_args()
+    try:
+        folders = model_folders(args.models)
+        fill(args.registry, folders)
+        mark_stable(args.registry, stable_up_to(folders, served_model(args.models)), "served by this image or before")
+    except StartError as error:
+        print(f"translator.bundle: {error}", file=sys.stderr)
+        return 1
+    for component in COMPONENTS:
+        for entry in DirectoryRegistry(args.registry).versions(component):
+            print(f"{component} {entry.version} {entry.status} {entry.info.bytes} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""The three components as modelhost loads them: tokenizer, model, postprocessing. Each is made anew beside the old."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelhost.errors import IntegrityError
+from modelhost.loading.base import Loaded, Loader, Placement
+from modelhost.registry.base import Entry
+from translator import postprocessing
+from translator.bundle import MARIAN, POSTPROCESSING, TOKENIZER, name_of
+from translator.conversion import COMPILED
+from translator.ctranslate import CompiledNetwork
+from translator.errors import StartError
+from translator.network import Network
+from translator.postprocessing import Postprocessing
+from translator.tokenizer import Tokenizer
+from translator.torch_engine import TorchNetwork
+from translator.worker import Worker
+
+WIDE = 2  # half-precision weights are computed as 32-bit floats
+WARM_UP_ROWS = 3  # source pieces of a first row that makes the network ready; ids beyond a vocabulary are none
+
+
+@dataclass(frozen=True)
+class Computing:
+    """A model in memory: the network and the one thread that computes it."""
+
+    network: Network
+    worker: Worker
+
+
+class TokenizerLoader:
+    """Loads a vocabulary."""
+
+    def estimate(self, entry: Entry, placement: Placement) -> int:
+        """Bytes of its files, and as much again for the tables that are made of them."""
+        return 2 * entry.info.bytes
+
+    def load(self, entry: Entry, placement: Placement) -> Loaded:
+        """Raises IntegrityError where the files are no vocabulary."""
+        try:
+            return Loaded(entry, Tokenizer.load(entry.path), self.estimate(entry, placement), placement)
+        except StartError as error:
+            raise IntegrityError(str(error)) from error
+
+    def warm_up(self, loaded: Loaded) -> None:
+        """Encodes and decodes a sentence."""
+        loaded.model.decode(loaded.model.encode(["今天天气很好。"], 64))
+
+
+class PostprocessingLoader:
+    """Loads the steps that clean a line."""
+
+    def estimate(self, entry: Entry, placement: Placement) -> int:
+        """Bytes of its file."""
+        return entry.info.bytes
+
+    def load(self, entry: Entry, placement: Placement) -> Loaded:
+        """Raises IntegrityError where the file names steps that are not here."""
+        try:
+            steps = Postprocessing.load(entry.path / postprocessing.FILE)
+        except StartError as error:
+            raise IntegrityError(str(error)) from error
+        return Loaded(entry, steps, entry.info.bytes, placement)
+
+    def warm_up(self, loaded: Loaded) -> None:
+        """Cleans a line."""
+        loaded.model("▁a line .")
+
+
+class ModelLoader:
+    """Loads weights into an engine and starts the thread that computes. `beams` 0: as the version says."""
+
+    def __init__(self, waiting: int, beams: int = 0, allow_pickle: bool = False) -> None:
+        self.waiting = waiting
+        self.beams = beams
+        self.allow_pickle = allow_pickle
+
+    def estimate(self, entry: Entry, placement: Placement) -> int:
+        """Bytes in memory: the weights as 32-bit floats."""
+        return WIDE * sum(file.bytes for file in entry.info.files if COMPILED not in file.path)
+
+    def load(self, entry: Entry, placement: Placement) -> Loaded:
+        """Raises IntegrityError where the files are no such model."""
+        try:
+            network = self.network(entry, placement)
+        except StartError as error:
+            raise IntegrityError(f"{entry.component} {entry.version}: {error}") from error
+        worker = Worker(self.waiting)
+        worker.start()
+        return Loaded(entry, Computing(network, worker), self.estimate(entry, placement), placement, worker.close)
+
+    def network(self, entry: Entry, placement: Placement) -> Network:
+        """The weights in torch."""
+        return TorchNetwork.load(entry.path, placement.threads, self.beams, self.allow_pickle)
+
+    def warm_up(self, loaded: Loaded) -> None:
+        """Computes a short row and a longer one."""
+        end = int(json.loads((loaded.entry.path / "config.json").read_text(encoding="utf-8"))["eos_token_id"])
+        for length in (1, 8):
+            loaded.model.network.generate([[*range(3, 3 + length), end]])
+
+
+class CompiledLoader(ModelLoader):
+    """Loads what was converted for CTranslate2."""
+
+    def estimate(self, entry: Entry, placement: Placement) -> int:
+        """Bytes in memory: the files as they are."""
+        return sum(file.bytes for file in entry.info.files if file.path.startswith(f"{COMPILED}/"))
+
+    def network(self, entry: Entry, placement: Placement) -> Network:
+        """The weights in CTranslate2. Raises `StartError` where the version was published without."""
+        folder: Path = entry.path / COMPILED
+        if not folder.is_dir():
+            raise StartError(f"{name_of(entry)} was published without {COMPILED}/: set TRANSLATOR_ENGINE=torch")
+        weights = next(file.sha256 for file in entry.info.files if file.path == "model.safetensors")
+        return CompiledNetwork.load(folder, placement.threads, self.beams, weights)
+
+
+def loaders(waiting: int, beams: int, allow_pickle: bool, engine: str) -> dict[str, Loader]:
+    """Name in version.json, or in the configuration → loader. `engine`: who computes a model where nothing is said."""
+    engines: dict[str, Loader] = {
+        "torch": ModelLoader(waiting, beams, allow_pickle),
+        "ctranslate2": CompiledLoader(waiting, beams, allow_pickle),
+    }
+    return {
+        **engines,
+        MARIAN: engines[engine],
+        TOKENIZER: TokenizerLoader(),
+        POSTPROCESSING: PostprocessingLoader(),
+    }

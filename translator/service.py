@@ -1,0 +1,158 @@
+"""The way from loading to ready, and from a request to its translation: which set of versions, which worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from fastapi import Request
+
+from modelhost.errors import InvalidRequest, ModelHostError, Unavailable
+from modelhost.host.request import Request as Models
+from modelhost.http.service import ModelHttp
+from modelhost.registry.base import Entry
+from translator.answering import Answer
+from translator.bundle import MARIAN, MODEL, name_of
+from translator.errors import Refusal, StartError, loading, of_host
+from translator.hosting import SET, Hosting, translator_of
+from translator.metrics import Metrics
+from translator.model import Translated
+from translator.schema import checked_texts
+from translator.settings import Limits
+from translator.text import Batch
+from translator.worker import Worker
+
+LOG = logging.getLogger("uvicorn.error")
+PATIENCE = 20.0  # seconds that a request waits for a version that is not in memory yet
+
+
+class Service:
+    """Versions in memory, and what is asked of them. `on_failure` is called where nothing can be loaded."""
+
+    def __init__(self, hosting: Hosting, on_failure: Callable[[], None]) -> None:
+        self.hosting = hosting
+        self.http = ModelHttp(hosting.host, infer={MODEL: self.infer}, wait=PATIENCE)
+        self.metrics = Metrics(self.http.metrics.registry)
+        self.metrics.waiting.set_function(self._waiting)
+        self.status = "loading"
+        self._on_failure = on_failure
+        hosting.host.serving.subscribe(lambda event: self._tell())
+
+    def start(self) -> None:
+        """Load in a thread of its own: /health answers 503 from the first moment."""
+        threading.Thread(target=self._load, name="loader", daemon=True).start()
+
+    def _load(self) -> None:
+        began = time.monotonic()
+        try:
+            self.hosting.start()
+        except Exception as error:
+            LOG.error("%s", error, exc_info=not isinstance(error, StartError))
+            self.status = "failed"
+            self._on_failure()
+            return
+        self._tell()
+        self.status = "ok"
+        self.metrics.ready.set(1)
+        LOG.info("model %s is ready after %.1f s", self.serving(), time.monotonic() - began)
+
+    def stop(self) -> None:
+        """Finish what is queued."""
+        self.http.close()
+        self.hosting.close()
+
+    # -- how it is -------------------------------------------------------------------------------------------------
+
+    def health(self) -> str:
+        """`ok`, `loading` or `failed`."""
+        worker = self._worker()
+        return "failed" if worker is not None and not worker.alive else self.status
+
+    def serving(self) -> str:
+        """The name of the model that serves (`v1.1.0`); empty before the first, and for the fallback."""
+        loaded = self.hosting.serving()
+        return "" if loaded is None or loaded.fallback else name_of(loaded.entry)
+
+    def network(self) -> Any:
+        """The network that serves; None before the first, and for the fallback."""
+        loaded = self.hosting.serving()
+        return None if loaded is None or loaded.fallback else loaded.model.network
+
+    def engine(self, entry: Entry) -> str:
+        """Who computes a version, or will."""
+        section = self.hosting.host.settings.components[MODEL]
+        named = section.loader or entry.info.loader
+        return self.hosting.settings.engine if named == MARIAN else named
+
+    def _worker(self) -> Worker | None:
+        loaded = self.hosting.serving()
+        return None if loaded is None or loaded.fallback else loaded.model.worker
+
+    def _waiting(self) -> float:
+        worker = self._worker()
+        return worker.waiting if worker is not None else 0
+
+    def _tell(self) -> None:
+        self.metrics.model.info({"version": self.serving()})
+
+    # -- translating -----------------------------------------------------------------------------------------------
+
+    async def translate(self, request: Request, texts: list[str]) -> Answer:
+        """Translate texts with the set that the request is routed to. Raises `Refusal`."""
+        if self.status == "loading":
+            raise loading()
+        try:
+            facts = await self.http.facts(request, language="zh", text_length=sum(map(len, texts)))
+            async with self.hosting.host.request(facts, SET, PATIENCE) as models:
+                models.input = "\n".join(texts)
+                answer = await self._with(models, texts)
+                models.confidence = answer.confidence
+                return answer
+        except ModelHostError as error:
+            raise of_host(error.status, str(error)) from error
+
+    async def _with(self, models: Models, texts: list[str]) -> Answer:
+        batch, loaded = Batch.of(texts), models[MODEL]
+        if loaded.fallback:
+            lines = await asyncio.to_thread(loaded.model.translate, batch.sentences())
+            return Answer(batch.fill(lines), "", models.id, True, headers=self.http.headers(models))
+        found = await asyncio.wrap_future(submitted(models, batch))
+        self._count(found)
+        return Answer(batch.fill(found.lines), name_of(loaded.entry), models.id, headers=self.http.headers(models))
+
+    def infer(self, models: Models, inputs: Any) -> dict[str, Any]:
+        """The Open Inference Protocol: `text`, a list of texts, to `translation`. Raises ModelHostError."""
+        texts = [each.decode("utf-8", "replace") if isinstance(each, bytes) else str(each) for each in inputs["text"]]
+        batch, loaded = Batch.of(checked_here(texts, self.hosting.settings.limits)), models[MODEL]
+        if loaded.fallback:
+            return {"translation": batch.fill(loaded.model.translate(batch.sentences()))}
+        try:
+            found = submitted(models, batch).result()
+        except Refusal as refusal:
+            raise Unavailable(refusal.message) from refusal
+        self._count(found)
+        return {"translation": batch.fill(found.lines)}
+
+    def _count(self, found: Translated) -> None:
+        self.metrics.tokens.labels("source").inc(found.source_tokens)
+        self.metrics.tokens.labels("target").inc(found.target_tokens)
+        self.metrics.sentences.inc(len(found.lines))
+
+
+def submitted(models: Models, batch: Batch) -> Future[Translated]:
+    """The sentences in the queue of the model's worker. Raises `Refusal` when it is full."""
+    worker: Worker = models[MODEL].model.worker
+    return worker.submit(translator_of(models.set), batch.sentences())
+
+
+def checked_here(texts: list[str], limits: Limits) -> list[str]:
+    """`checked_texts` in modelhost's errors."""
+    try:
+        return checked_texts(texts, limits)
+    except Refusal as refusal:
+        raise InvalidRequest(refusal.message) from refusal
