@@ -219,7 +219,7 @@ def test_an_answer_names_its_model_and_its_id_and_the_fallback_says_that_it_is_o
     model.fallback = True
     answer = httpx.post(f"{url}/translate", json=fields)
     assert answer.json()["fallback"] is True
-    assert "X-Model-Version" not in answer.headers
+    assert answer.headers["X-Model-Version"] == "fallback"
 
 
 def test_the_contract_describes_it(url: str) -> None:
