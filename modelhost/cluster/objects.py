@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from modelhost.cluster.place import FOLDER
 from modelhost.errors import ConfigError
 from modelhost.registry.bucket import EXCLUSIVE, Bucket
+from modelhost.registry.layout import CLUSTERS
 
 # Members ask every second: who hangs for minutes is taken for dead.
 _READ_TIMEOUT = 5.0
@@ -25,7 +25,7 @@ class ObjectPlace:
             )
         self._bucket = Bucket(url, options, read_timeout=_READ_TIMEOUT, tries=_TRIES)
         self.url = self._bucket.url
-        self._base = f"{FOLDER}/{group}"
+        self._base = f"{CLUSTERS}/{group}"
 
     def read(self, key: str) -> bytes | None:
         """See Place."""

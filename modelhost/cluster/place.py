@@ -21,8 +21,8 @@ from urllib.parse import unquote, urlsplit
 from modelhost.errors import ConfigError, RegistryUnavailable
 from modelhost.metadata import NAME
 from modelhost.registry.durable import sync_directory, write_new
+from modelhost.registry.layout import CLUSTERS
 
-FOLDER = ".cluster"
 _TEMPORARY = ".new-"
 _ABANDONED_S = 3600.0
 
@@ -54,7 +54,7 @@ class DirectoryPlace:
     def __init__(self, root: Path, group: str) -> None:
         self.root = root
         self.url = root.absolute().as_uri()
-        self._base = root / FOLDER / _sound(group)
+        self._base = root / CLUSTERS / _sound(group)
 
     def read(self, key: str) -> bytes | None:
         """See Place."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +17,7 @@ from modelhost.registry.layout import TRASH
 from modelhost.registry.publish import is_logged
 from modelhost.registry.retention import LEAST, Named, Verdict, judge, removable
 from modelhost.registry.staging import sweep
+from modelhost.registry.wishes import Clusters, Folder, Shelf
 
 GRACE = timedelta(days=7)
 
@@ -39,30 +40,53 @@ def gc(
     keep: int = LEAST,
     grace: timedelta = GRACE,
     dry_run: bool = False,
+    elsewhere: Collection[Shelf] = (),
 ) -> Collected:
     """Remove the versions that may go (`retention` says which) and sweep leftovers. Broken versions are left alone.
 
-    Nobody can publish or mark from the decision to the last rename. Killed in between, the next run goes on.
-    Raises InvalidRequest, RegistryUnavailable.
+    What the registry's clusters want stays, and those whose place is one of `elsewhere`. Nobody can publish or mark
+    from the decision to the last rename; clusters can switch, and are asked again: what one wants by then comes back.
+    Killed in between, the next run goes on. Raises InvalidRequest, RegistryUnavailable, and IntegrityError where it
+    cannot be told what a cluster wants.
     """
-    with _using(registry):
+    with _using(registry), ExitStack() as held:
         components = registry.components()
-        with ExitStack() as held:
-            if not dry_run:
-                for component in components:  # Sorted, so that two collectors never wait for each other.
-                    held.enter_context(registry.changing(component))
-            entries = [entry for component in components for entry in registry.versions(component)]
-            verdicts = judge(entries, in_use=in_use, pinned=pinned, keep=keep, young_after=registry.clock() - grace)
-            going = removable(verdicts)
-            if dry_run:
-                return Collected(verdicts, [], 0, [])
-            swept = [name for component in components for name in sweep(registry.root / component)]
-            for entry in going:
-                _take_number(registry, entry)
-            trash = [_leave(entry.path) for entry in going]
-            for path in trash:
-                remove(path)
-        return Collected(verdicts, going, sum(entry.info.bytes for entry in going), swept)
+        if not dry_run:
+            for component in components:  # Sorted, so that two collectors never wait for each other.
+                held.enter_context(registry.changing(component))
+        entries = [entry for component in components for entry in registry.versions(component)]
+        clusters, young_after = Clusters(entries, [Folder(registry.root), *elsewhere]), registry.clock() - grace
+
+        def look() -> list[Verdict]:
+            wanted = clusters.want()
+            return judge(entries, in_use=in_use, pinned=pinned, wanted=wanted, keep=keep, young_after=young_after)
+
+        verdicts = look()
+        if dry_run:
+            return Collected(verdicts, [], 0, [])
+        swept = [name for component in components for name in sweep(registry.root / component)]
+        going = removable(verdicts)
+        for entry in going:
+            _take_number(registry, entry)
+        verdicts, gone = _take_out(going, look)
+        return Collected(verdicts, gone, sum(entry.info.bytes for entry in gone), swept)
+
+
+def _take_out(going: list[Entry], look: Callable[[], list[Verdict]]) -> tuple[list[Verdict], list[Entry]]:
+    """Out of everybody's sight, then another look: what is to stay by now comes back, the rest is unlinked."""
+    trash = [(entry, _leave(entry.path)) for entry in going]
+    staying = going
+    try:
+        verdicts = look()
+        staying = [verdict.entry for verdict in verdicts if verdict.stays]
+    finally:
+        for entry, path in trash:
+            if entry in staying:
+                _return(path, entry.path)
+    gone = [(entry, path) for entry, path in trash if entry not in staying]
+    for _, path in gone:
+        remove(path)
+    return verdicts, [entry for entry, _ in gone]
 
 
 def _take_number(registry: DirectoryRegistry, entry: Entry) -> None:
@@ -78,6 +102,11 @@ def _leave(path: Path) -> Path:
     path.rename(trash)
     sync_directory(path.parent)
     return trash
+
+
+def _return(trash: Path, path: Path) -> None:
+    trash.rename(path)
+    sync_directory(path.parent)
 
 
 @contextmanager

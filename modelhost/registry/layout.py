@@ -5,6 +5,7 @@
     <root>/<component>/status.jsonl          append-only
     <root>/<component>/.lock                 held while something arrives or leaves
     <root>/<component>/.staging-…, .trash-…  on the way in, on the way out: nobody reads them
+    <root>/.cluster/<group>/                 what services of several processes desire of it; see modelhost.cluster
 
 A name with a dot in front is never a version. Symbolic links are never followed: what a link points at can change.
 """
@@ -25,6 +26,7 @@ STATUS_FILE = "status.jsonl"
 LOCK_FILE = ".lock"
 STAGING = ".staging-"
 TRASH = ".trash-"
+CLUSTERS = ".cluster"
 
 
 def is_component(name: str) -> bool:

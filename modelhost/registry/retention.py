@@ -1,14 +1,16 @@
 """Which versions may go. Pure; it removes nothing itself.
 
-Kept of each component: the newest stable ones (three at least), what is in use or pinned, what is unstable and newer
-than every stable one or younger than the grace, and whatever a kept version names as its mate. The rest may go.
+Kept of each component: the newest stable ones (three at least), what is in use or pinned, what a cluster wants or may
+go back to, what is unstable and newer than every stable one or younger than the grace, and whatever a kept version
+names as its mate. The rest may go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 
 import semver
 
@@ -40,12 +42,14 @@ def judge(
     *,
     in_use: Collection[Named] = (),
     pinned: Collection[Named] = (),
+    wanted: Mapping[Named, str] = MappingProxyType({}),
     keep: int = LEAST,
     young_after: datetime | None = None,
 ) -> list[Verdict]:
     """One verdict for each of a registry's entries, in their order; hand in those of all components: mates cross them.
 
-    `keep`: how many stable versions of each component stay. `young_after`: unstable ones created later stay.
+    `keep`: how many stable versions of each component stay. `young_after`: unstable ones created later stay. `wanted`:
+    version → who wants it, in words.
     Raises InvalidRequest where `keep` is below three.
     """
     if keep < LEAST:
@@ -61,6 +65,8 @@ def judge(
         name = _name(entry)
         if name in in_use or name in pinned:
             reasons[name] = "in use" if name in in_use else "pinned"
+        elif name in wanted:
+            reasons[name] = wanted[name]
     _keep_mates(entries, reasons)
     return [_verdict(entry, reasons.get(_name(entry)), keep) for entry in entries]
 
