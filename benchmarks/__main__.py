@@ -1,4 +1,7 @@
-"""All benchmarks, one after the other: `python -m benchmarks [NAME …] [--quick]`; one JSON file with all of it."""
+"""All benchmarks, one after the other: `python -m benchmarks [NAME …] [--quick]`; one JSON file with all of it.
+
+The name of a package stands for all that are in it: `python -m benchmarks modelhost`.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,10 @@ QUICK = {
     "deployment": ["--rounds", "1"],
     "switch": ["--switches", "10", "--clients", "24"],
     "throughput": ["--rounds", "3"],
+    "modelhost.swap": ["--switches", "12", "--restarts", "1", "--clients", "50", "--rest", "2"],
+    "modelhost.large": ["--megabytes", "101", "--rounds", "2"],
+    "modelhost.ways": ["--megabytes", "50", "--rounds", "1"],
+    "modelhost.lazy": ["--megabytes", "50", "--rounds", "2", "--loads", "2"],
 }
 
 
@@ -34,11 +41,12 @@ def main() -> int:
         "--json", type=Path, metavar="FILE", help="default: benchmarks/results/<date>.json; with --quick: none"
     )
     options = parser.parse_args()
-    if unknown := sorted(set(options.names) - set(QUICK)):
+    names = [found for name in options.names for found in meant(name)] or list(QUICK)
+    if unknown := sorted(set(names) - set(QUICK)):
         parser.error(f"there is no benchmark {', '.join(unknown)}; there is: {', '.join(QUICK)}")
     today = datetime.date.today().isoformat()
     found, failed = {}, []
-    for name in options.names or QUICK:
+    for name in names:
         code, document = _run(name, QUICK[name] if options.quick else [])
         if document is not None:
             found[name] = document
@@ -56,6 +64,11 @@ def main() -> int:
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def meant(name: str) -> list[str]:
+    """The benchmarks of a package, or the one of that name, whether there is one or not."""
+    return [each for each in QUICK if each.startswith(f"{name}.")] or [name]
 
 
 def _run(name: str, options: list[str]) -> tuple[int, dict[str, Any] | None]:

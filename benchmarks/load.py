@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 _KEPT_FAILURES = 1000
@@ -52,11 +52,20 @@ class Failure:
     seconds: float
 
 
+class Exchange(NamedTuple):
+    """One request, by time.perf_counter() of this machine; `answer` says who answered, None where it failed."""
+
+    began: float
+    ended: float
+    answer: str | None
+
+
 @dataclass(frozen=True)
 class LoadResult:
     """`by_answer` counts who answered, `latencies` are percentiles in seconds of the answered requests.
 
-    `failures` holds the first thousand, `reasons` counts all of them.
+    `failures` holds the first thousand, `reasons` counts all of them. `exchanges` is every request, where the load was
+    told to keep them.
     """
 
     requests: int
@@ -68,6 +77,7 @@ class LoadResult:
     reasons: dict[str, int]
     connections: int
     seconds: float
+    exchanges: list[Exchange] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -78,13 +88,15 @@ class _Plan:
     pause: float
     answer: str
     timeout: float
+    keep: bool
 
 
 class Load:
     """`clients` connections to `url`, each sending the shots in turn, with `pause` seconds between two of its own.
 
     `answer` tells who answered: `header:NAME`, or `json:FIELD` of the body (dots go deeper). An answer of status 500
-    or above counts as failed, and so does one without that field. Also a context manager; then see `result`.
+    or above counts as failed, and so does one without that field. `keep`: the result has every request with its times.
+    Also a context manager; then see `result`.
     """
 
     def __init__(
@@ -96,8 +108,9 @@ class Load:
         pause: float = 0.0,
         answer: str = "header:X-Answer",
         timeout: float = 10.0,
+        keep: bool = False,
     ) -> None:
-        self._plan = _Plan(url, tuple(shots), clients, pause, answer, timeout)
+        self._plan = _Plan(url, tuple(shots), clients, pause, answer, timeout, keep)
         self._process: Any = None
         self.result: LoadResult | None = None
 
@@ -150,9 +163,10 @@ class Load:
 class _Tally:
     """What the clients of one process have seen; `flying` and `sent` are shared with the caller."""
 
-    def __init__(self, flying: Any, sent: Any) -> None:
+    def __init__(self, flying: Any, sent: Any, keep: bool = False) -> None:
         self.flying = flying
         self.sent = sent
+        self.exchanges: list[Exchange] | None = [] if keep else None
         self.answers: Counter[str] = Counter()
         self.statuses: Counter[str] = Counter()
         self.failures: list[Failure] = []
@@ -160,7 +174,13 @@ class _Tally:
         self.seconds: list[float] = []
         self.connections = 0
 
+    def keep(self, seconds: float, answer: str | None) -> None:
+        if self.exchanges is not None:
+            ended = time.perf_counter()
+            self.exchanges.append(Exchange(ended - seconds, ended, answer))
+
     def fail(self, shot: Shot, reason: str, seconds: float) -> None:
+        self.keep(seconds, None)
         self.reasons[reason] += 1
         if len(self.failures) < _KEPT_FAILURES:
             self.failures.append(Failure(time.time(), shot.method, shot.path, reason, round(seconds, 6)))
@@ -211,6 +231,7 @@ class _Client:
             return
         self.tally.answers[who] += 1
         self.tally.seconds.append(seconds)
+        self.tally.keep(seconds, who)
 
     async def _exchange(self, shot: Shot) -> tuple[int, dict[str, str], bytes]:
         if self.streams is None or self.streams[0].at_eof():
@@ -287,7 +308,7 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 
 def _run(plan: _Plan, pipe: Connection, flying: Any, sent: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller decides when the load ends
-    pipe.send(asyncio.run(_drive(plan, pipe, _Tally(flying, sent))))
+    pipe.send(asyncio.run(_drive(plan, pipe, _Tally(flying, sent, plan.keep))))
 
 
 async def _drive(plan: _Plan, pipe: Connection, tally: _Tally) -> dict[str, Any]:
@@ -315,6 +336,7 @@ async def _drive(plan: _Plan, pipe: Connection, tally: _Tally) -> dict[str, Any]
         "reasons": dict(tally.reasons),
         "connections": tally.connections,
         "seconds": time.perf_counter() - started,
+        "exchanges": tally.exchanges or [],
     }
 
 

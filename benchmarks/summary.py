@@ -46,6 +46,40 @@ FIGURES = (
         "≥",
         0.97,
     ),
+    Figure(
+        "requests failed while model versions were switched", "modelhost.swap", {"way": "modelhost"}, "failed", "≤", 0
+    ),
+    Figure("answers from a mixed set of versions", "modelhost.swap", {"way": "modelhost"}, "mixed", "≤", 0),
+    Figure(
+        "requests failed, clients that never pause", "modelhost.swap", {"way": "modelhost, no pause"}, "failed", "≤", 0
+    ),
+    Figure(
+        "answers mixed, clients that never pause", "modelhost.swap", {"way": "modelhost, no pause"}, "mixed", "≤", 0
+    ),
+    Figure(
+        "a swap to 1 GB of weights, warm files, to the flip, ms",
+        "modelhost.large",
+        {"way": "modelhost"},
+        "to the flip ms, median",
+        "<",
+        250,
+    ),
+    Figure(
+        "the same for the first time in a process, ms",
+        "modelhost.large",
+        {"way": "modelhost, the first time"},
+        "to the flip ms, median",
+        "<",
+        250,
+    ),
+    Figure(
+        "memory at its peak, of both models together",
+        "modelhost.large",
+        {"way": "modelhost"},
+        "of both models",
+        "≤",
+        1.1,
+    ),
 )
 
 

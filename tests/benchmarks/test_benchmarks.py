@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.__main__ import meant
 from benchmarks.summary import FIGURES
 
 ROOT = Path(__file__).parents[2]
@@ -20,6 +21,10 @@ ROWS = {
     "deployment": ("what", {"release deploy, the whole command", "the toolkit's own share", "docker run, stop, rm"}),
     "switch": (None, set()),
     "throughput": ("case", {"plain", "bare"}),
+    "modelhost.swap": ("way", {"modelhost", "modelhost, no pause", "load_state_dict, live", "restart"}),
+    "modelhost.large": ("way", {"modelhost", "modelhost, the first time", "load_state_dict, live"}),
+    "modelhost.ways": ("way", {"safetensors, mapped, assigned", "torch.load", "full hash, SHA-256"}),
+    "modelhost.lazy": ("what", {"the model, called directly", "host.request, nothing to decide"}),
 }
 
 
@@ -52,6 +57,20 @@ def test_the_file_says_when_and_where_it_was_measured(everything: dict[str, Any]
     assert everything["machine"]["cpus"] >= 1
     measured = [row["figure"] for row in everything["summary"]]
     assert measured == [figure.what for figure in FIGURES], "a promise without a figure"
+
+
+@pytest.mark.docker
+def test_a_request_is_answered_whole_whatever_way_modelhost_is_switched_even_in_a_quick_look(
+    everything: dict[str, Any],
+) -> None:
+    rows = [row for row in everything["benchmarks"]["modelhost.swap"]["rows"] if row["way"].startswith("modelhost")]
+    assert [(row["failed"], row["mixed"]) for row in rows] == [(0, 0)] * 2
+
+
+def test_the_name_of_a_package_stands_for_all_in_it() -> None:
+    assert meant("modelhost") == ["modelhost.swap", "modelhost.large", "modelhost.ways", "modelhost.lazy"]
+    assert meant("modelhost.swap") == ["modelhost.swap"]
+    assert meant("switch") == ["switch"]
 
 
 def test_an_unknown_benchmark_is_named_with_those_that_there_are() -> None:
