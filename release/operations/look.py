@@ -232,5 +232,6 @@ def deployment_named(hands: Hands, wanted: str | None) -> DeploymentRow:
         if wanted is None or wanted in (row.id, row.release, row.release.rpartition("-")[0]):
             return row
     raise UsageError(
-        f"no deployment {wanted or ''} is recorded".replace("  ", " "), hint="`release history` lists them"
+        f"no deployment {wanted or ''} is recorded".replace("  ", " "),
+        hint="`release history` lists them; `release report --models` tells of model switches",
     )

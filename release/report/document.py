@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from release.report.models import ModelSwitches
 from release.report.record import Record, stages
 
 VERSION = 1  # raised when a key changes its meaning or goes
 
 
 def as_json(record: Record) -> dict[str, Any]:
-    """Keys: version, deployment, release, stages, verdicts, switches, notes, timeline, attachments."""
+    """Keys: version, deployment, release, stages, verdicts, switches, model_switches, notes, timeline, attachments."""
     deployment = asdict(record.deployment)
     facts = deployment.pop("facts")
     deployment["reason"] = facts.get("reason", "")
@@ -25,12 +26,26 @@ def as_json(record: Record) -> dict[str, Any]:
         ],
         "verdicts": [asdict(verdict) for verdict in record.verdicts],
         "switches": [asdict(switch) for switch in record.switches],
+        "model_switches": models_as_json(record.models),
         "notes": [asdict(note) for note in record.notes],
         "timeline": [
             {"at": row.at, "step": row.step, "state": str(row.state), "seconds": row.seconds, "detail": row.detail}
             for row in record.steps
         ],
         "attachments": dict(record.attachments),
+    }
+
+
+def models_as_json(models: ModelSwitches) -> dict[str, Any]:
+    """Keys: count, outcomes (action → how it ended → how many), promoted_to_rollback_seconds, switches."""
+    return {
+        "count": len(models.switches),
+        "outcomes": models.outcomes,
+        "promoted_to_rollback_seconds": models.served,
+        "switches": [
+            {**asdict(each.row), "seconds": each.seconds, "promoted_to_rollback_seconds": each.served}
+            for each in models.switches
+        ],
     }
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from release.ledger.records import DeploymentRow, NoteRow, ReleaseRow, StepRow, StepState, SwitchRow
+from release.ledger.records import DeploymentRow, Kind, NoteRow, ReleaseRow, StepRow, StepState, SwitchRow
 from release.ledger.store import Ledger
+from release.report.models import ModelSwitches, told
 from release.verdict import Verdict
 
 
 @dataclass(frozen=True)
 class Record:
-    """`steps` is the journal in order; `switches` and `notes` oldest first; `attachments` maps names to texts."""
+    """`steps` is the journal in order; `switches` and `notes` oldest first; `attachments` maps names to texts.
+
+    `models`: the model switches from its beginning to that of the next run that meant to go live.
+    """
 
     deployment: DeploymentRow
     release: ReleaseRow | None = None
@@ -21,6 +25,7 @@ class Record:
     switches: Sequence[SwitchRow] = ()
     notes: Sequence[NoteRow] = ()
     attachments: dict[str, str] = field(default_factory=dict)
+    models: ModelSwitches = field(default_factory=ModelSwitches)
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,15 @@ def gather(ledger: Ledger, deployment_id: str) -> Record:
         switches=list(reversed(ledger.switches(deployment=deployment_id))),
         notes=list(reversed(ledger.notes(deployment=deployment_id))),
         attachments={name: ledger.attachment(deployment_id, name) or "" for name in names},
+        models=told(ledger.model_switches(), deployment.started_at, _next(ledger, deployment)),
     )
+
+
+def _next(ledger: Ledger, deployment: DeploymentRow) -> str | None:
+    """When the next deployment or rollback began; None for the last one."""
+    kinds = (Kind.DEPLOY, Kind.ROLLBACK)
+    later = [row.started_at for kind in kinds for row in ledger.deployments(kind=kind)]
+    return min((at for at in later if at > deployment.started_at), default=None)
 
 
 def stages(steps: Sequence[StepRow]) -> list[Stage]:

@@ -225,6 +225,27 @@ def test_a_rollback_is_recorded_and_asks_no_gate(
     assert [row.state for row in recorded(tmp_path)] == [ModelState.REFUSED, ModelState.MARKED]
 
 
+def test_a_report_counts_model_switches_also_where_nothing_was_deployed(
+    call: Call, manifest: Callable[[str], None], published: Publish
+) -> None:
+    published("1.0.0", status="stable")
+    published("1.1.0")
+    manifest("")
+    assert call("models", "promote", "translator", "1.1.0", *WHY).code == 0
+    assert call("models", "rollback", "translator", *WHY).code == 0
+    assert call("models", "rollback", "translator", *WHY).code == 1
+    text = call("report", "--models")
+    assert text.code == 0
+    assert "1 promotion (1 marked); 2 rollbacks (1 marked, 1 refused); from promotion to rollback: " in text.out
+    told = json.loads(call("report", "--models", "--json").out)["model_switches"]
+    assert told["outcomes"] == {"promote": {"marked": 1}, "rollback": {"marked": 1, "refused": 1}}
+    (seconds,) = told["promoted_to_rollback_seconds"]
+    assert seconds >= 0
+    assert call("report", "--models", "v1.0.0").code == 2
+    nothing = call("report")
+    assert nothing.code != 0 and "--models" in nothing.err
+
+
 def test_a_rollback_does_not_wait_for_a_ledger_that_cannot_be_written(
     call: Call, manifest: Callable[[str], None], published: Publish, tmp_path: Path
 ) -> None:
