@@ -31,7 +31,6 @@ TWO_AND_A_BIT = (
     2.2  # models that the budget has room for: while a third comes, the one that is kept for a way back goes
 )
 MEMORY_ROUNDS = 4
-STARTS = 3  # of the service on modelhost, for more first times
 RESTARTS = 2
 
 
@@ -80,12 +79,12 @@ class Operator:
 
 
 def main() -> int:
-    options = arguments("Switches of large models.", megabytes=1007, rounds=15, clients=50)
+    options = arguments("Switches of large models.", megabytes=1007, rounds=15, starts=3, clients=50)
     with folder() as place:
         size = publish_large(place, options.megabytes)
         token = configure(place, [LARGE], int(TWO_AND_A_BIT * size))
         warm([weights(place, LARGE, version) for version in VERSIONS])
-        found = on_modelhost(place, token, options.rounds, options.clients)
+        found = on_modelhost(place, token, options.rounds, options.starts, options.clients)
         found |= naively(place, options.rounds)
         found["restart of the process"] = restarted(place)
     rows = [_row(way, timed, size) for way, timed in found.items()]
@@ -100,11 +99,11 @@ def main() -> int:
     return 1 if any(timed.failed for timed in found.values()) else 0
 
 
-def on_modelhost(place: Path, token: str, rounds: int, clients: int) -> dict[str, Timed]:
-    """The rows of modelhost."""
+def on_modelhost(place: Path, token: str, rounds: int, starts: int, clients: int) -> dict[str, Timed]:
+    """The rows of modelhost. `starts`: processes that each meet all versions for the first time."""
     first, swaps, under, back = Timed(), Timed(), Timed(), Timed()
     registry = DirectoryRegistry(place / REGISTRY)
-    for _ in range(STARTS):
+    for _ in range(starts):
         forget(place)
         with Service("hosted", [str(place)], token).running() as service:
             operator = Operator(service, registry)

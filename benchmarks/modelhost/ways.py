@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,8 @@ def main() -> int:
     rows = [row | {"warm, of mapped": round(row["warm ms"] / base, 1)} for row in rows]
     left = max(row.pop("still cached") for row in rows)
     notes = [
-        f"{size / 1e6:,.0f} MB of random fp32 weights in one file; medians of {options.rounds} rounds, one thread.",
+        f"{size / 1e6:,.0f} MB of random fp32 weights in one file; medians of {options.rounds} rounds, one thread;"
+        f" torch {version('torch')}, safetensors {version('safetensors')}.",
         "first use: a forward pass of one row through all of it, which touches every mapped page for the first time;"
         " a use: the next one. Anonymous: memory that no file stands behind, after a use.",
         f"Cold: the kernel was asked to forget the file; at most {left:.0%} of it was still cached."

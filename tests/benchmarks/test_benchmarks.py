@@ -33,7 +33,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `python -m benchmarks --quick` writes."""
     place = tmp_path_factory.mktemp("benchmarks") / "all.json"
     command = [sys.executable, "-m", "benchmarks", "--quick", "--json", str(place)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
     assert place.exists(), done.stdout + done.stderr
     return dict(json.loads(place.read_text())) | {"said": done.stdout + done.stderr}
 
