@@ -95,6 +95,13 @@ class ModelRegistry:
                 done = publish_remote(registry, source, metadata, who=who, allow_pickles=allow_pickles)
             return _version(done.entry, latest=False), done.fresh
 
+    def export(self, component: str, version: str, tracking: str, name: str | None) -> str:
+        """Register it with MLflow at `tracking`, under its component's name where none is given; MLflow's number."""
+        with mapped(self._tell):
+            from modelhost.registry.exchange.mlflow import write_registered
+
+            return write_registered(self._registry.find(component, version), tracking, name)
+
     def check(self, component: str, version: str) -> None:
         """Raises Refused where its files are not those that were published; from a URL they are pulled for this."""
         with mapped(self._tell):

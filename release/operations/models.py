@@ -30,8 +30,7 @@ _SWITCHED = (ModelState.SWITCHED, ModelState.MARKED)
 class Publication:
     """What a person wants to publish; `said` goes before the metadata file."""
 
-    source: Path
-    form: drafts.Form
+    source: drafts.Source
     metadata: Path | None
     said: Mapping[str, Any]
     allow_pickles: Collection[str] = ()
@@ -39,10 +38,12 @@ class Publication:
 
 def publish(registry: ModelRegistry, wanted: Publication, report: Report) -> Result:
     """Into the registry as an unstable version. Raises Refused, which names all that lacks, and UsageError."""
-    draft = drafts.read(
-        wanted.source, wanted.form, wanted.metadata, wanted.said, lambda text: report(Said(text, "warning"))
-    )
-    version, fresh = registry.publish(draft.files, draft.metadata, identity.actor(), wanted.allow_pickles)
+
+    def tell(text: str) -> None:
+        report(Said(text, "warning"))
+
+    with drafts.reading(wanted.source, wanted.metadata, wanted.said, tell) as draft:
+        version, fresh = registry.publish(draft.files, draft.metadata, identity.actor(), wanted.allow_pickles)
     name = f"{version.component} {version.version}"
     text = (
         f"{name} is published, {version.bytes / 1e6:.1f} MB; it is {version.status} until it is promoted"
@@ -52,6 +53,19 @@ def publish(registry: ModelRegistry, wanted: Publication, report: Report) -> Res
     report(Said(text))
     data = {"component": version.component, "version": version.version, "digest": version.digest, "fresh": fresh}
     return Result(0, "published", text, data=data)
+
+
+def export(
+    registry: ModelRegistry, component: str, version: str, tracking: str | None, name: str | None, report: Report
+) -> Result:
+    """Into MLflow's registry, once for the same files. Raises UsageError, Refused for damaged files, ModelsError."""
+    where = drafts.demand_tracking(tracking)
+    number = registry.describe(component, version).version.version
+    registered = registry.export(component, number, where, name)
+    text = f"{component} {number} is {name or component}/{registered} in MLflow"
+    report(Said(text))
+    data = {"component": component, "version": number, "name": name or component, "number": registered}
+    return Result(0, "exported", text, data=data)
 
 
 def verify(

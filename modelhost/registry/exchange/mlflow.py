@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from modelhost.errors import IncompleteMetadata, RegistryUnavailable, Unknown
 from modelhost.registry.base import Entry
@@ -19,6 +21,8 @@ from modelhost.registry.publish import gather
 from modelhost.registry.verify import check_files
 
 _PACKAGE = "mlflow-skinny"
+# Its client tells its makers of each use, and draws progress bars, unless it is asked not to.
+_QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 _DIGEST, _STATUS, _VERSION = "modelhost.digest", "modelhost.status", "modelhost.version"
 
 
@@ -130,15 +134,24 @@ def _environment(folder: Path) -> dict[str, Any]:
 
 @contextmanager
 def _asking(tracking_uri: str, what: str) -> Iterator[None]:
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
     exceptions = optional("mlflow.exceptions", _PACKAGE)
+    where = _harmless(tracking_uri, tracking_uri)
     try:
         yield
     except exceptions.MlflowException as error:
+        told = _harmless(str(error), tracking_uri)
         # A missing alias is an invalid parameter, in MLflow's words.
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise Unknown(
-                f"MLflow at {tracking_uri} does not know {what}: {error}", "look at its name and number"
-            ) from error
-        raise RegistryUnavailable(f"MLflow at {tracking_uri} cannot be used: {error}", "look at its address") from error
+            raise Unknown(f"MLflow at {where} does not know {what}: {told}", "look at its name and number") from error
+        raise RegistryUnavailable(f"MLflow at {where} cannot be used: {told}", "look at its address") from error
     except OSError as error:
-        raise RegistryUnavailable(f"MLflow at {tracking_uri} cannot be read: {error}", "look at its files") from error
+        told = _harmless(str(error), tracking_uri)
+        raise RegistryUnavailable(f"MLflow at {where} cannot be read: {told}", "look at its files") from error
+
+
+def _harmless(text: str, tracking_uri: str) -> str:
+    """A text without the name and password that an address may hold."""
+    user, at, _ = urlsplit(tracking_uri).netloc.rpartition("@")
+    return text.replace(user + at, "") if at else text

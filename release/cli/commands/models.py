@@ -35,6 +35,15 @@ def _registry(command: F) -> F:
     )
 
 
+def _tracking(command: F) -> F:
+    return click.option(
+        "--tracking",
+        metavar="URL",
+        envvar="MLFLOW_TRACKING_URI",
+        help="MLflow's server or store; default: MLFLOW_TRACKING_URI.",
+    )(command)
+
+
 def _anywhere(command: F) -> F:
     """Adds what names a registry or a service: not both."""
     url = click.option("--url", metavar="URL", callback=_is_url, help="The running service, by its model API.")
@@ -264,9 +273,11 @@ def rollback(
 )
 @click.option("--note", metavar="TEXT", help="What changed, in a sentence.")
 @click.option(
-    "--from", "form", type=click.Choice(["folder", "huggingface", "dvc"]), default="folder", show_default=True,
-    help="What SOURCE is: a folder of files, a Hugging Face-style one, or a .dvc file.",
+    "--from", "form", type=click.Choice(["folder", "huggingface", "dvc", "mlflow"]), default="folder",
+    show_default=True,
+    help="What SOURCE is: a folder of files, a Hugging Face-style one, a .dvc file, or a name in MLflow's registry.",
 )  # fmt: skip
+@_tracking
 @click.option("--allow-pickle", metavar="FILE", multiple=True, help="Publish this pickle. May be repeated.")
 @_registry
 @common
@@ -279,6 +290,7 @@ def publish(
     metadata: str | None,
     note: str | None,
     form: Any,
+    tracking: str | None,
     allow_pickle: tuple[str, ...],
     registry: str | None,
 ) -> int:
@@ -290,8 +302,10 @@ def publish(
 
     \b
       release models publish out/ translator 1.1.0 --metadata model.yaml --note 'trained on news too'
+      release models publish translator@champion translator 1.1.0 --from mlflow --metadata model.yaml
     """
     with Session.of(context) as session:
+        from release.models.drafts import Source
         from release.operations.models import Publication
         from release.operations.models import publish as go
 
@@ -301,7 +315,32 @@ def publish(
         given = {name: value for name, value in said.items() if value is not None}
         folder, file = path(source), path(metadata)
         assert folder is not None
-        return session.done(go(asked, Publication(folder, form, file, given, allow_pickle), session.report))
+        told = Source(form, folder, source, tracking)
+        return session.done(go(asked, Publication(told, file, given, allow_pickle), session.report))
+
+
+@models.command()
+@click.argument("component")
+@click.argument("version", required=False, default="latest")
+@click.option("--name", metavar="NAME", help="The name in MLflow's registry; default: the component's.")
+@_tracking
+@_registry
+@common
+@click.pass_context
+def export(
+    context: click.Context, component: str, version: str, name: str | None, tracking: str | None, registry: str | None
+) -> int:
+    """Register a version with MLflow: files, metrics, all that it says of itself.
+
+    Without VERSION the newest stable one. Its files are verified first. Repeated with the same files it is registered
+    once, and its status there follows. `publish --from mlflow` brings it back as it was.
+    """
+    with Session.of(context) as session:
+        from release.operations.models import export as go
+
+        desk = session.desk
+        asked = desk.model_registry(registry, None if registry is not None else desk.models())
+        return session.done(go(asked, component, version, tracking, name, session.report))
 
 
 @models.command()
