@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.translator.running import Running
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGUMENTS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(params=[(1280, 800), (390, 844)], ids=["desktop", "phone"])
@@ -133,11 +114,11 @@ def test_nothing_is_wider_than_the_screen_and_panes_lie_as_they_should(page: Pag
 
 def test_every_control_has_a_name_and_room_for_a_finger(page: Page) -> None:
     page.get_by_role("textbox", name="Chinese").fill("你好。")
-    for control in page.locator("button, textarea, a").all():
+    for control in page.locator("button:visible, select:visible, textarea, a").all():
         name = control.inner_text() or control.get_attribute("placeholder")
         assert name
         box = control.bounding_box()
         assert box is not None
         phone = page.viewport_size is not None and page.viewport_size["width"] < 500
-        if phone and control.evaluate("element => element.tagName") == "BUTTON":
+        if phone and control.evaluate("element => element.tagName") in ("BUTTON", "SELECT"):
             assert box["height"] >= 44, name
