@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.error
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from libretranslatepy import LibreTranslateAPI
 
 from tests.translator.faces import Model, serving
+from tests.translator.running import Running
 from translator.errors import busy, loading
 from translator.libre import add_libre
 from translator.settings import Limits
@@ -231,3 +233,22 @@ def test_the_contract_describes_it(url: str) -> None:
         f"/libretranslate/{path}" for path in ("translate", "detect", "languages", "frontend/settings", "health")
     }
     assert "HTTPValidationError" not in json.dumps(contract)
+
+
+def test_the_service_as_it_is_shipped_answers_the_client_library_batches_and_thumbs(service: Running) -> None:
+    base = f"{service.url}/libretranslate"
+    client = LibreTranslateAPI(base)
+    assert re.search("[a-z]", client.translate("如果文件不存在，则会引发异常。", "auto", "en"))
+    assert [each["code"] for each in client.languages()] == ["zh", "en"]
+    texts = ["今天天气很好。", "OK", "<b>你好</b>，<i>世界</i>"]
+    answer = httpx.post(
+        f"{base}/translate", json={"q": texts, "source": "auto", "target": "en", "format": "html"}, timeout=60
+    )
+    first, second, third = answer.json()["translatedText"]
+    assert re.search("[a-z]", first) and second == "OK"
+    assert re.findall("<.*?>", third) == ["<b>", "</b>", "<i>", "</i>"]
+    thumb = {"request_id": answer.headers["X-Request-Id"], "thumb": "up"}
+    assert httpx.post(f"{service.url}/feedback", json=thumb).status_code == 204
+    assert httpx.get(f"{base}/health").json() == {"status": "ok"}
+    too_large = httpx.post(f"{base}/translate", content=b"q=" + b"x" * 1_000_000)
+    assert (too_large.status_code, list(too_large.json())) == (413, ["error"])
