@@ -92,19 +92,33 @@ class RegistrySection(Section):
         return self
 
 
+Device = Annotated[str, Field(pattern=r"^[a-z]+(:[0-9]+)?$", description="cpu or cuda:0")]
+Threads = Annotated[int, Field(ge=1, le=1024)]
+BatchSize = Annotated[int, Field(ge=1)]
+
+
+class VersionSection(Section):
+    """Where and how one version runs, where that is not what its component's section says."""
+
+    device: Device | None = None
+    threads: Threads | None = None
+    batch_size: BatchSize | None = None
+
+
 class ComponentSection(Section):
     """One component. `ttl`: idle time after which a version leaves memory; `routable`: versions that the public may
 
     name though they are not in memory; `fallback`: code that answers when nothing stable is left; `environment`: what
     a version made for other libraries meets; `allow_pickles`: files, by name, that may be loaded though they can run
-    code.
+    code; `versions`: those that run elsewhere or otherwise than the rest.
     """
 
     default: LatestOr = "latest"
     loader: Name | None = Field(default=None, description="the loader's name; what version.json says where left out")
-    device: str = Field(default="cpu", pattern=r"^[a-z]+(:[0-9]+)?$", description="cpu or cuda:0")
-    threads: int = Field(default=1, ge=1, le=1024)
-    batch_size: int = Field(default=16, ge=1)
+    device: Device = "cpu"
+    threads: Threads = 1
+    batch_size: BatchSize = 16
+    versions: Mapping[Version, VersionSection] = {}
     pinned: bool = Field(default=False, strict=True)
     ttl: Seconds | None = None
     routable: tuple[Version, ...] = ()
@@ -112,10 +126,15 @@ class ComponentSection(Section):
     environment: Literal["strict", "warn", "off"] = "strict"
     allow_pickles: tuple[RelativePath, ...] = ()
 
+    def placement(self, version: str) -> Placement:
+        """Where and how this version runs."""
+        own = self.versions.get(version, VersionSection())
+        return Placement(own.device or self.device, own.threads or self.threads, own.batch_size or self.batch_size)
+
     @property
-    def placement(self) -> Placement:
-        """Where and how versions of it run."""
-        return Placement(self.device, self.threads, self.batch_size)
+    def devices(self) -> set[str]:
+        """All that versions of it may run on."""
+        return {self.device, *(each.device for each in self.versions.values() if each.device is not None)}
 
 
 class MemorySection(Section):

@@ -35,7 +35,7 @@ def registry_of(settings: Settings) -> Registry:
 def budget_of(settings: Settings, workers: int) -> Budget:
     """Memory for the models of one of `workers` processes; of a GPU, a share of what is free on it now."""
     cpu = settings.memory.budget // workers if settings.memory.budget else default_limit(workers)
-    devices = {each.device for each in settings.components.values()} - {CPU}
+    devices = set[str]().union(*(each.devices for each in settings.components.values())) - {CPU}
     return Budget({CPU: cpu, **{device: _free(device) // workers for device in devices}})
 
 
@@ -89,7 +89,7 @@ def section(settings: Settings, component: str) -> ComponentSection:
 
 def placement_in(settings: Current) -> Callable[[Entry], Placement]:
     """Where a version is loaded to, as the settings say at that moment."""
-    return lambda entry: section(settings(), entry.component).placement
+    return lambda entry: section(settings(), entry.component).placement(entry.version)
 
 
 def checks_in(settings: Current) -> tuple[Check, ...]:

@@ -79,7 +79,7 @@ def refused(folder: Path, text: str) -> ConfigError:
 def test_a_whole_file_means_what_it_says(tmp_path: Path) -> None:
     settings = loaded(tmp_path, WHOLE)
     model = settings.components["model"]
-    assert model.placement == Placement("cuda:0", 4, 8)
+    assert model.placement("1.2.0") == Placement("cuda:0", 4, 8)
     assert (model.default, model.routable, model.ttl) == ("1.2.0", ("1.1.0",), 600)
     assert settings.memory.budget == 2 << 30
     assert settings.registry.root == tmp_path / "models"

@@ -57,6 +57,14 @@ def test_the_configuration_chooses_the_loader_and_the_placement(service: Service
         assert models["model"].placement == Placement("cpu", 2, 4)
 
 
+def test_a_version_may_have_a_placement_of_its_own(service: Service) -> None:
+    service.shop.publish("model", "1.0.0", "1.1.0")
+    host = service.open(_configured("{threads: 2, batch_size: 4, versions: {1.1.0: {threads: 3}}}"))
+    host.load("model", "1.0.0")
+    placed = {each.version: each.placement for each in host.pool.residents()}
+    assert placed == {"1.0.0": Placement("cpu", 2, 4), "1.1.0": Placement("cpu", 3, 4)}
+
+
 def test_what_serves_of_a_pinned_component_and_what_is_routable_is_pinned(service: Service) -> None:
     service.shop.publish("model", "1.0.0", "1.1.0", "1.2.0")
     host = service.open(_configured("{pinned: true, routable: [1.0.0]}"))
