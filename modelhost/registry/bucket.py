@@ -75,6 +75,14 @@ class Bucket:
             found = self._fs.ls(self._key(folder), detail=False)
         return sorted({name.rstrip("/").rsplit("/", 1)[-1] for name in found})
 
+    def keys(self, folder: str) -> list[str]:
+        """Keys of all objects below a key, sorted."""
+        found: list[str] = []
+        with self._asking(), suppress(FileNotFoundError):
+            self._fs.invalidate_cache()
+            found = self._fs.find(self._key(folder))
+        return sorted(name.strip("/").removeprefix(self._root.strip("/")).lstrip("/") for name in found)
+
     def remove(self, key: str) -> None:
         """Remove the object, if it is there."""
         with self._asking(), suppress(FileNotFoundError):

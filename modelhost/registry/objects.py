@@ -3,6 +3,7 @@
     <url>/<component>/<version>/version.json        written last, and only where there is none yet
     <url>/<component>/<version>/content/<sha256>    the files: whoever writes such a key writes the same bytes
     <url>/<component>/<version>/<path>              the files, where a registry's directory was copied up by hand
+    <url>/<component>/<version>/.withdrawn.json     what was its version.json, while a collector removes the version
     <url>/<component>/status/<time>-<random>.json   one for each change: a store cannot append
     <url>/<component>/status.jsonl                  the log until then, where a directory was copied up
 
@@ -24,6 +25,7 @@ from modelhost.registry.bucket import Bucket
 from modelhost.registry.layout import STATUS_FILE, VERSION_FILE, incomplete, is_component, is_version
 
 CONTENT = "content"
+WITHDRAWN = ".withdrawn.json"
 STATUS = "status"
 # A service that asks at start-up falls back on its cache; it must not wait for minutes first.
 _READ_TIMEOUT = 30.0
@@ -104,6 +106,42 @@ class ObjectStore:
         for file in info.files:
             self._bucket.upload(folder / file.path, f"{base}/{CONTENT}/{file.sha256}", file.bytes)
         return self._bucket.create(f"{base}/{VERSION_FILE}", described)
+
+    # -- on the way out --------------------------------------------------------------------------------------------
+
+    @property
+    def bucket(self) -> Bucket:
+        """What lies below the URL, for who wants to know what clusters keep there."""
+        return self._bucket
+
+    def withdraw(self, component: str, version: str, described: bytes) -> None:
+        """Make it no version any more, with all of it still there: the first step out, which `restore` takes back."""
+        base = f"{component}/{version}"
+        self._bucket.put(f"{base}/{WITHDRAWN}", described)
+        self._bucket.remove(f"{base}/{VERSION_FILE}")
+
+    def withdrawn(self, component: str) -> list[str]:
+        """Versions that a collector has withdrawn, and neither restored nor cleared."""
+        parts = [key.split("/") for key in self._bucket.keys(component)]
+        return [each[1] for each in parts if len(each) == 3 and each[2] == WITHDRAWN and is_version(each[1])]
+
+    def restore(self, component: str, version: str) -> None:
+        """Make what was withdrawn a version again."""
+        base = f"{component}/{version}"
+        described = self._bucket.read(f"{base}/{WITHDRAWN}")
+        if described is not None:
+            self._bucket.create(f"{base}/{VERSION_FILE}", described)
+            self._bucket.remove(f"{base}/{WITHDRAWN}")
+
+    def clear(self, component: str, version: str) -> None:
+        """Remove what is left of a version that was withdrawn; nothing of one that was restored meanwhile."""
+        base = f"{component}/{version}"
+        if self.describe(component, version) is not None:
+            return
+        for key in self._bucket.keys(base):
+            if key != f"{base}/{WITHDRAWN}":
+                self._bucket.remove(key)
+        self._bucket.remove(f"{base}/{WITHDRAWN}")
 
     def _change(self, key: str) -> StatusChange | None:
         if key not in self._changes:

@@ -110,6 +110,10 @@ class RemoteRegistry:
                 path.rename(trash)
                 remove(trash)
 
+    def forget(self, component: str, version: str) -> None:
+        """Remember no more what the remote said of a version."""
+        self._infos.pop((component, version), None)
+
     def describe(self, component: str, version: str) -> VersionInfo | None:
         """What the remote says of a version, None where it has none. Raises IntegrityError, RegistryUnavailable."""
         held = self._infos.get((component, version))
@@ -176,8 +180,13 @@ class RemoteRegistry:
 
     def _pull(self, info: VersionInfo, path: Path) -> None:
         what = f"{info.component} {info.version} from {self.origin.url}"
+        described = self._infos[info.component, info.version][0]
         with staging(self.cache, info.component, info.version) as stage:
-            self.origin.fetch(info, stage)
+            try:
+                self.origin.fetch(info, stage)
+            except IntegrityError:
+                self._demand_version(info)
+                raise
             known = [other for _, other in self._infos.values() if other.component == info.component]
             if found := damage(stage, info, full=True, others=known) or damage(stage, info):
                 raise IntegrityError(
@@ -185,9 +194,15 @@ class RemoteRegistry:
                 )
             for file in info.files:
                 sync_file(stage / file.path)
-            write_new(stage / VERSION_FILE, self._infos[info.component, info.version][0])
+            write_new(stage / VERSION_FILE, described)
             with self.cache.changing(info.component):
                 arrive(self.cache, stage, path)
+
+    def _demand_version(self, info: VersionInfo) -> None:
+        """Raises Unknown where it is none any more: a collector has withdrawn it since it was looked at."""
+        self.forget(info.component, info.version)
+        if self.describe(info.component, info.version) is None:
+            raise self._unknown(info.component, info.version)
 
     def _remember(self, component: str, changes: list[StatusChange] | None = None) -> list[StatusChange]:
         """The remote's status log, copied into the cache for the time when it is out of reach."""

@@ -11,14 +11,18 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
 
 from modelhost.errors import IntegrityError, RegistryUnavailable
 from modelhost.registry.base import Entry, Status
+from modelhost.registry.bucket import Bucket
 from modelhost.registry.layout import CLUSTERS
 from modelhost.registry.retention import Named
 
 _STATE = re.compile(r"[0-9]{12}\.json")
 _FORMAT = 1
+_READ_TIMEOUT = 30.0
+_TRIES = 2
 Usable = Callable[[Named], bool]
 """Whether a rollback could take a version: it is there, and not rejected."""
 
@@ -53,6 +57,18 @@ class Folder:
             return []
         except OSError as error:
             raise RegistryUnavailable(f"{self._root / folder} cannot be read: {error}") from error
+
+
+def shelf_at(where: str | Path) -> Shelf:
+    """What lies at a folder or URL that is some cluster's place. Raises ConfigError, RegistryUnavailable where there is
+    no such folder."""
+    parts = urlsplit(str(where))
+    if parts.scheme not in ("", "file"):
+        return Bucket(str(where), read_timeout=_READ_TIMEOUT, tries=_TRIES)
+    folder = Path(unquote(parts.path)) if parts.scheme else Path(where)
+    if not folder.is_dir():
+        raise RegistryUnavailable(f"there is no folder {folder}", "is the file system mounted?")
+    return Folder(folder)
 
 
 class Clusters:
