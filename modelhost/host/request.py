@@ -43,7 +43,7 @@ class Request:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.facts = facts
-        self.id = uuid.uuid4().hex
+        self.id = facts.id or uuid.uuid4().hex
         self.input: str | None = None
         self.confidence: float | None = None
         self._grants, self._about, self._wait, self._clock = grants, about, wait, clock

@@ -20,11 +20,12 @@ from modelhost.http.audit import Action, Audit
 from modelhost.http.roles import Caller, Role
 from modelhost.http.tokens import Tokens
 from modelhost.routing.features import Value
-from modelhost.routing.request import HEADER, RequestFacts, explicit_version
+from modelhost.routing.request import HEADER, RequestFacts, explicit_version, request_id
 
 AUDIT_FILE = "audit.jsonl"
 MOST_BYTES = 64 << 20
 STICKY_HEADER = "X-User-Id"
+REQUEST_ID = "X-Request-Id"
 _CONTROL_BYTES = 64 << 10
 _THREADS = 8
 Asked = TypeVar("Asked", bound=BaseModel)
@@ -180,4 +181,5 @@ class Door:
             key=key or request.headers.get(self.sticky) or None,
             role=caller.verified if caller else None,
             features=features or {},
+            id=request_id(request.headers.get(REQUEST_ID)),
         )

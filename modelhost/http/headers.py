@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from modelhost.host.request import Request as Models
+from modelhost.http.door import REQUEST_ID
 from modelhost.routing.request import HEADER as VERSION
 
 SET = "X-Model-Set"
@@ -10,7 +11,6 @@ GENERATION = "X-Model-Generation"
 VARIANT = "X-Model-Variant"
 FALLBACK = "X-Model-Fallback"
 CONFIDENCE = "X-Model-Confidence"
-REQUEST_ID = "X-Request-Id"
 
 
 def headers_of(models: Models) -> dict[str, str]:

@@ -13,6 +13,7 @@ from modelhost.routing.features import ROLE, Value
 HEADER = "X-Model-Version"
 _MAJOR = re.compile(r"/v([1-9][0-9]{0,3})(?=/|$)")
 _LONGEST_VERSION = 100
+_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class RequestFacts:
     """The facts that decide which version answers.
 
     `version`: asked for by name; `api`: the major version of the path; `key`: what an assignment sticks to (a user or
-    session, never stored); `features`: values of declared features, one that is not known is left out.
+    session, never stored); `features`: values of declared features, one that is not known is left out; `id`: what a
+    proxy or the caller calls the request, which records then name it by.
     """
 
     version: str | None = None
@@ -40,6 +42,7 @@ class RequestFacts:
     key: str | None = None
     role: VerifiedRole | None = None
     features: Mapping[str, Value] = field(default_factory=dict)
+    id: str | None = None
 
     def __post_init__(self) -> None:
         if self.role is not None and not isinstance(self.role, VerifiedRole):
@@ -70,6 +73,11 @@ def explicit_version(query: str | None, header: str | None) -> str | None:
     if version is not None and len(version) > _LONGEST_VERSION:
         raise InvalidRequest("the version asked for is too long to be one", "write it as 1.2.0")
     return version
+
+
+def request_id(header: str | None) -> str | None:
+    """The name that a proxy or the caller gave the request; None where there is none that can stand in a log."""
+    return header if header is not None and _SANE_ID.fullmatch(header) else None
 
 
 def api_major(path: str) -> int | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ import pytest
 import tritonclient.http as triton
 
 from tests.translator.running import ROOT, Running, Start, launch
+from translator import bundle
+from translator.settings import MODELS, model_folders
 
 TEXT = "今天天气很好。我们去公园吧！"
 OLD, NEW = "v1.0.0", "v1.1.0"
@@ -201,3 +206,50 @@ def test_a_registry_that_is_not_there_ends_it_with_a_reason(start: Start, tmp_pa
     output, _ = running.process.communicate(timeout=60)
     assert running.process.returncode == 2
     assert "mounted" in output
+
+
+CONFIGURATION = """
+registry: {{root: registry}}
+components:
+  model: {{routable: [1.0.0], fallback: "translator.fallback:dictionary"}}
+  tokenizer: {{}}
+  postprocessing: {{}}
+sets: {{translation: [model, tokenizer, postprocessing]}}
+routing:
+  translation:
+    rules: [{{name: short, when: text_length < {limit}, version: 1.0.0}}]
+http: {{record: {{path: requests.jsonl, preview: 4}}}}
+"""
+
+
+def test_rules_of_a_configuration_of_ones_own_decide_and_a_hangup_reads_it_again(start: Start, tmp_path: Path) -> None:
+    folders = model_folders(MODELS)
+    bundle.fill(tmp_path / "registry", folders)
+    bundle.mark_stable(tmp_path / "registry", folders, "a test")
+    file = tmp_path / "modelhost.yaml"
+    file.write_text(CONFIGURATION.format(limit=4))
+    running = start(TRANSLATOR_CONFIG=str(file), TRANSLATOR_STATE=str(tmp_path / "state"))
+    running.wait_until_ready()
+
+    def answered(text: str) -> str:
+        return str(translate(running, text=text).json()["model_version"])
+
+    eventually(lambda: answered("你好。") == OLD)  # a rule's version is loaded beside what serves
+    assert answered(TEXT) == NEW
+    file.write_text(CONFIGURATION.format(limit=100))
+    running.process.send_signal(signal.SIGHUP)
+    eventually(lambda: answered(TEXT) == OLD)
+    file.write_text("registry: nonsense")
+    running.process.send_signal(signal.SIGHUP)
+    assert answered(TEXT) == OLD
+    running.stop()
+    kept = [json.loads(line) for line in (tmp_path / "requests.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {line["version"] for line in kept} == {"1.0.0", "1.1.0"}
+    assert all(len(line["preview"]) <= 4 for line in kept)
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

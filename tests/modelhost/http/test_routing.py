@@ -72,3 +72,14 @@ def test_headers_log_lines_and_the_record_name_version_and_variant(site: Site) -
         "preview": "a\n…",
         "confidence": 0.75,
     }
+
+
+@pytest.mark.parametrize(("given", "kept"), [("3f2a-17:b", True), ("a b", False), ("x" * 129, False)])
+def test_the_name_that_a_proxy_gave_a_request_is_kept_where_it_can_stand_in_a_log(
+    site: Site, given: str, kept: bool
+) -> None:
+    site.pair("1.0.0")
+    site.start()
+    answered = site.ask("GET", "/say/x", headers={"X-Request-Id": given}).headers["X-Request-Id"]
+    assert (answered == given) is kept
+    assert answered
