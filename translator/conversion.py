@@ -26,9 +26,10 @@ WEIGHTS = "model.bin"
 FACTS = "conversion.json"
 SHARED, SOURCE, TARGET = "shared_vocabulary.json", "source_vocabulary.json", "target_vocabulary.json"
 # Options of a search that change nothing here: what is written is never sampled, and each sentence has its own room.
-SILENT = {"do_sample", "temperature", "top_k", "top_p", "max_length", "max_new_tokens", "use_cache"}
-SILENT |= {"bos_token_id", "decoder_start_token_id", "pad_token_id", "transformers_version", "early_stopping"}
-SILENT |= {"renormalize_logits", "output_scores", "output_attentions", "return_dict_in_generate"}
+SILENT = {"do_sample", "temperature", "top_k", "top_p", "max_length", "max_new_tokens", "use_cache", "early_stopping"}
+SILENT |= {"bos_token_id", "decoder_start_token_id", "pad_token_id", "renormalize_logits", "transformers_version"}
+SILENT |= {"output_attentions", "output_hidden_states", "output_scores", "return_dict_in_generate"}
+SILENT |= {"_from_model_config"}
 
 
 @dataclass(frozen=True)
@@ -116,11 +117,9 @@ def _spec(model: Any, source: list[str], target: list[str]) -> Any:
     from ctranslate2.converters import transformers  # type: ignore[import-untyped]
 
     config = model.config
-    if config.encoder_attention_heads != config.decoder_attention_heads:
-        raise ValueError("CTranslate2 takes as many attention heads in the decoder as in the encoder")
     config.normalize_before = config.normalize_embedding = False  # what the library's Marian is, and does not say
-    loader = transformers.BartLoader()
-    spec = loader.get_model_spec(model)
+    spec = transformers.BartLoader().get_model_spec(model)
+    spec.decoder.num_heads = type(spec.encoder.num_heads)(config.decoder_attention_heads)  # it takes the encoder's
     spec.register_source_vocabulary(source)
     spec.register_target_vocabulary(target)
     spec.config.decoder_start_token = target[config.decoder_start_token_id]
@@ -150,13 +149,13 @@ def _pieces(file: Path, size: int) -> list[str]:
 
 def _search(options: Any, eos: int) -> Search:
     """The options of a search; ValueError where one is asked for that CTranslate2 has not."""
-    asked = {name: value for name, value in options.to_diff_dict().items() if value is not None}
+    asked = {name: value for name, value in options.to_diff_dict().items() if value not in (None, False, [])}
     suppress = [[int(piece)] for piece in asked.pop("suppress_tokens", [])] + asked.pop("bad_words_ids", [])
     for name in ("eos_token_id", "forced_eos_token_id"):
         if asked.pop(name, eos) != eos:
             raise ValueError(f"generation_config.json says another {name} than config.json")
     known = {name: asked.pop(name) for name in tuple(asked) if name in Search.__dataclass_fields__}
-    if strange := sorted(asked.keys() - SILENT):
+    if strange := sorted(name for name in asked.keys() - SILENT if asked[name] is True or asked[name] != 1):
         raise ValueError(f"generation_config.json asks for {', '.join(strange)}, which CTranslate2 has not")
     return Search(**known, suppress=suppress)
 
