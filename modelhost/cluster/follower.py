@@ -31,9 +31,11 @@ from modelhost.cluster.timings import Timings
 from modelhost.errors import Conflict, IntegrityError, ModelHostError, RegistryUnavailable
 from modelhost.loading.base import Loaded
 from modelhost.registry.directory import utc_now
+from modelhost.registry.retention import Named
 from modelhost.serving.serving import Serving
 
 _log = logging.getLogger(__name__)
+_WAYS_BACK = 3  # committed sets of which a member's local copies stay
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,12 @@ class Follower:
     def committed(self) -> Committed | None:
         """The set that is to serve here, as far as this member knows; None where none ever was."""
         return self._desired.committed
+
+    def wanted(self) -> set[Named]:
+        """Versions that are committed, proposed, or were committed lately, as far as this member knows."""
+        desired = self._desired
+        goals = (desired.committed, desired.proposal, *desired.previous[-_WAYS_BACK:])
+        return {Named(*item) for goal in goals if goal is not None for item in goal.versions.items()}
 
     @property
     def generation(self) -> int:

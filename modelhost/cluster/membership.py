@@ -51,6 +51,7 @@ class Membership:
         self.coordinator = Coordinator(place, host.registry, timings, fallbacks=stand_ins)
         self.lookout = Lookout(self.coordinator, timings.ttl / _LOOKS_IN_A_TTL)
         host.configuration.follow("the cluster", _refuse_defaults)
+        host.cache.wanted.append(self.follower.wanted)
 
     @classmethod
     def of(cls, host: ModelHost) -> Membership:

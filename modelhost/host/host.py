@@ -16,6 +16,7 @@ from modelhost.config.reload import Configuration, Reload
 from modelhost.errors import ConfigError
 from modelhost.host import reloading, upkeep
 from modelhost.host.assembly import ForLoading, budget_of, checks_in, fallbacks_of, placement_in, registry_of
+from modelhost.host.cache import TIDY_SECONDS, Cache
 from modelhost.host.grants import Grant, Granter
 from modelhost.host.notes import Notes
 from modelhost.host.request import Request
@@ -79,6 +80,7 @@ class ModelHost:
             keep_previous=keep_previous,
         )
         self.shelf = Shelf(registry, self.pool, current)
+        self.cache = Cache(registry, self.pool, self.serving, current, lambda: self._wiring.named())
         switches = Switches(registry, self.serving, current, self._look_around)
         self.promote, self.mark_stable = switches.promote, switches.mark_stable
         self.rollback, self.scope = switches.rollback, switches.scope
@@ -88,7 +90,7 @@ class ModelHost:
         self._chance = chance
         self._pinned: set[Key] = set()
         self._looking = threading.Lock()
-        self._upkeep: upkeep.Upkeep | None = None
+        self._upkeep: list[upkeep.Upkeep] = []
         self._closing: list[Callable[[], None]] = []
         self._closed = threading.Lock()
         configuration.follow("the host", reloading.refuse_what_needs_a_start)
@@ -166,8 +168,11 @@ class ModelHost:
 
     def keep_up(self, seconds: float) -> None:
         """Begins with what is done every so many seconds: idle versions leave, the registry is looked at."""
-        self._upkeep = upkeep.Upkeep(self._look_around, seconds)
-        self.serving.subscribe(self._upkeep.soon)
+        looking = upkeep.Upkeep(self._look_around, seconds)
+        self._upkeep.append(looking)
+        if self.cache.is_one:
+            self._upkeep.append(upkeep.Upkeep(self.cache.tidy, TIDY_SECONDS))
+        self.serving.subscribe(looking.soon)
         self.serving.subscribe(lambda event: self._bring())
 
     def close(self, timeout: float = 30.0) -> list[Key]:
@@ -177,8 +182,8 @@ class ModelHost:
         for end in self._closing:
             with suppress(ValueError):  # a signal handler is put back by the main thread alone
                 end()
-        if self._upkeep is not None:
-            self._upkeep.close()
+        for each in self._upkeep:
+            each.close()
         still = self.serving.close(timeout)
         self._notes.close()
         return still

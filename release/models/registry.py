@@ -16,13 +16,15 @@ from modelhost.errors import IntegrityError, RegistryUnavailable, Unknown
 from modelhost.metadata import canonical_version
 from modelhost.registry import collect
 from modelhost.registry.base import Entry, Status
+from modelhost.registry.caching import tidy
+from modelhost.registry.clearing import gc_remote
 from modelhost.registry.directory import DirectoryRegistry
 from modelhost.registry.publish import publish
 from modelhost.registry.remote import RemoteRegistry
 from modelhost.registry.retention import Named
 from modelhost.registry.upload import publish_remote
 from modelhost.registry.verify import damage
-from release.errors import UsageError
+from modelhost.registry.wishes import shelf_at
 from release.models.base import LATEST, Change, Collected, Described, Kept, Verified, Version
 from release.models.failures import Tell, mapped
 from release.models.place import Place
@@ -135,23 +137,22 @@ class ModelRegistry:
         keep: int,
         grace: float,
         dry: bool,
+        places: Collection[str] = (),
     ) -> Collected:
-        """Removes what may go; `grace` in seconds. Raises UsageError where the registry is no directory."""
+        """Removes what may go; `grace` in seconds. What the registry's clusters want stays, and those of `places`."""
         with mapped(self._tell):
-            registry = self._registry
-            if not isinstance(registry, DirectoryRegistry):
-                raise UsageError(
-                    f"nothing is collected at {self.where}: only a registry in a directory can be",
-                    hint="take versions out there with the store's own tools; their status log stays",
+            used, pins, elsewhere = _named(in_use), _named(pinned), [shelf_at(place) for place in places]
+            span, registry = timedelta(seconds=grace), self._registry
+            if isinstance(registry, DirectoryRegistry):
+                done = collect.gc(
+                    registry, in_use=used, pinned=pins, keep=keep, grace=span, dry_run=dry, elsewhere=elsewhere
                 )
-            done = collect.gc(
-                registry,
-                in_use=_named(in_use),
-                pinned=_named(pinned),
-                keep=keep,
-                grace=timedelta(seconds=grace),
-                dry_run=dry,
-            )
+            else:
+                done = gc_remote(
+                    registry, in_use=used, pinned=pins, keep=keep, grace=span, dry_run=dry, elsewhere=elsewhere
+                )
+                if not dry:
+                    tidy(registry, keep=keep)
             kept = tuple(
                 Kept(one.entry.component, one.entry.version, one.stays, one.reason, one.entry.info.bytes)
                 for one in done.verdicts

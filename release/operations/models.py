@@ -91,11 +91,15 @@ def collect(
     keep: int,
     grace: float,
     dry_run: bool,
+    places: Collection[str] = (),
 ) -> Collected:
-    """Removes versions that nothing needs; `grace` in seconds. Raises UsageError for a pin that is no version."""
+    """Removes versions that nothing needs; `grace` in seconds, `places` of clusters that are not in the registry.
+
+    Raises UsageError for a pin that is no version, Refused where it cannot be told what a cluster wants.
+    """
     for component, version in pinned:
         registry.number(component, version)
-    return registry.collect(in_use, pinned, keep, grace, dry_run)
+    return registry.collect(in_use, pinned, keep, grace, dry_run, places)
 
 
 def switched_to(ledger: Ledger) -> list[tuple[str, str]]:

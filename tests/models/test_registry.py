@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from modelhost.cluster.desired import DesiredLog
+from modelhost.cluster.place import place_at
 from release.errors import ModelsError, Refused, UsageError
 from release.models.registry import ModelRegistry
 from tests.support.versions import Publish, damaged, metadata, weights
 
 At = Callable[[object], ModelRegistry]
+
+
+def written(where: str, version: str) -> None:
+    """A cluster that is to serve this version keeps that here."""
+    log = DesiredLog(place_at(where, "shop"))
+    log.write(log.read().found({"translator": version}, "ann", "first", datetime.now(UTC)))
 
 
 def test_latest_is_the_newest_stable_version(at: At, root: Path, published: Publish) -> None:
@@ -123,8 +132,36 @@ def test_an_object_store_takes_versions_and_is_asked_as_a_directory_is(at: At, t
     assert [change.why for change in registry.describe("translator").log][-1] == "better"
     registry.check("translator", "1.0.0")
     assert registry.verify("translator", True)[0].problems == ()
-    with pytest.raises(UsageError, match="only a registry in a directory"):
-        registry.collect((), (), 3, 0.0, True)
+
+
+def test_an_object_store_is_collected_but_for_what_clusters_want(at: At, tmp_path: Path) -> None:
+    where = f"memory://{uuid4().hex}"
+    registry = at(where)
+    for minor in range(6):
+        registry.publish(
+            weights(tmp_path / f"new-{minor}", f"weights {minor}"), metadata(version=f"1.{minor}.0"), "anna", ()
+        )
+        registry.mark("translator", f"1.{minor}.0", "stable", "anna", "better")
+    written(where, "1.0.0")
+    (tmp_path / "shared").mkdir()
+    written(str(tmp_path / "shared"), "1.1.0")
+    done = registry.collect((), (), 3, 0.0, False, [str(tmp_path / "shared")])
+    assert [one.version for one in done.verdicts if not one.stays] == ["1.2.0"]
+    assert [one.version for one in at(where).versions()] == ["1.5.0", "1.4.0", "1.3.0", "1.1.0", "1.0.0"]
+
+
+def test_where_it_cannot_be_told_what_a_cluster_wants_nothing_is_collected(
+    at: At, root: Path, published: Publish, tmp_path: Path
+) -> None:
+    for minor in range(4):
+        published(f"1.{minor}.0", status="stable")
+    with pytest.raises(ModelsError, match="no folder"):
+        at(root).collect((), (), 3, 0.0, False, [str(tmp_path / "nowhere")])
+    written(str(root), "1.3.0")
+    (root / ".cluster" / "shop" / "desired" / "000000000002.json").write_text("{")
+    with pytest.raises(Refused, match="cannot be read"):
+        at(root).collect((), (), 3, 0.0, False)
+    assert len(at(root).versions()) == 4
 
 
 def test_a_full_verification_of_an_object_store_sees_what_lies_there_now(at: At, tmp_path: Path) -> None:

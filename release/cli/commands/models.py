@@ -381,15 +381,26 @@ def verify(context: click.Context, component: str | None, version: str | None, f
 @click.option("--dry-run", is_flag=True, help="Show what would go; remove nothing.")
 @click.option("--keep", type=click.IntRange(3), metavar="N", help="Stable versions kept of each component; default 3.")
 @click.option("--pin", metavar="COMPONENT=VERSION", multiple=True, help="Keep this one. May be repeated.")
+@click.option(
+    "--place", metavar="WHERE", multiple=True, help="Where a cluster keeps what it desires, if not in the registry."
+)
 @_registry
 @common
 @click.pass_context
-def gc(context: click.Context, dry_run: bool, keep: int | None, pin: tuple[str, ...], registry: str | None) -> int:
+def gc(
+    context: click.Context,
+    dry_run: bool,
+    keep: int | None,
+    pin: tuple[str, ...],
+    place: tuple[str, ...],
+    registry: str | None,
+) -> int:
     """Remove versions that nothing needs.
 
     What stays: the newest stable ones of each component (`models.keep`), what was switched to last and the one before
-    it, what the service of `models.url` has in memory, candidates, what is pinned, and the mates of all these. A number
-    that is gone stays taken.
+    it, what the service of `models.url` has in memory, what a cluster desires, serves or may go back to, candidates,
+    what is pinned, and the mates of all these. A number that is gone stays taken. Where it cannot be told what a
+    cluster desires, nothing is removed.
     """
     with Session.of(context) as session:
         from dataclasses import asdict
@@ -408,6 +419,7 @@ def gc(context: click.Context, dry_run: bool, keep: int | None, pin: tuple[str, 
             keep=keep if keep is not None else section.keep if section is not None else 3,
             grace=section.grace if section is not None else operations.GRACE,
             dry_run=dry_run,
+            places=[where if "://" in where else str(session.settings.path(where)) for where in place],
         )
 
         def lines() -> list[str]:
