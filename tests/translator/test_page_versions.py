@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from tests.translator.running import Running, launch
+from tests.translator.running import ROOT, Running, Start, launch
 
 pytestmark = pytest.mark.browser
 SIZES = {"desktop": (1280, 800), "tablet": (800, 900), "phone": (390, 844)}
@@ -201,17 +203,39 @@ def test_behind_an_older_release_the_page_is_what_it_was(blank: Page, service: R
     expect(blank.locator(".thumbs")).to_be_hidden()
 
 
-def test_the_fallback_says_that_it_is_one(blank: Page, service: Running) -> None:
-    fallback = {"translation": "I love you.", "model_version": "", "request_id": "f", "fallback": True, "took_ms": 0.1}
-    blank.route("**/translate", lambda route: route.fulfill(json=fallback))
-    blank.goto(service.url)
-    blank.get_by_role("textbox", name="Chinese").fill("我爱你。")
-    expect(blank.locator("[data-part=notice]")).to_have_text(re.compile("No model can serve .* no translation"))
-    expect(blank.locator("#version")).to_have_text("No model")
-    expect(blank.get_by_role("button", name="Good translation")).to_be_enabled()
-    blank.unroute("**/translate")
-    blank.get_by_role("textbox", name="Chinese").fill(TEXT)
-    expect(blank.locator("[data-part=notice]")).to_be_hidden()
+def test_a_rollback_shows_in_the_next_answer_and_the_fallback_says_that_it_is_one(
+    browser: Browser, start: Start, versions: tuple[str, str], tmp_path: Path
+) -> None:
+    tokens = tmp_path / "tokens.jsonl"
+    command = [sys.executable, "-m", "modelhost.http.tokens", "--file", str(tokens), "add", "ann", "operator"]
+    added = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    running = start(TRANSLATOR_TOKENS=str(tokens))
+    running.wait_until_ready()
+
+    def roll_back() -> None:
+        headers = {"Authorization": f"Bearer {added.stdout.split()[-1]}"}
+        httpx.post(
+            f"{running.url}/rollback/model", json={"reason": "x"}, headers=headers, timeout=60
+        ).raise_for_status()
+
+    for page in opened(browser, running.url, "desktop"):
+        page.goto(running.url)
+        source = page.get_by_role("textbox", name="Chinese")
+        expect(page.locator("#version")).to_have_text(f"Model {versions[0]}")
+        expect(page.locator("select")).to_be_visible()
+        roll_back()
+        source.fill(TEXT)
+        expect(page.locator("#version")).to_have_text(f"Model {versions[1]}")
+        expect(page.locator("select")).to_be_hidden()  # the version that was left is rejected: nothing to choose from
+        expect(page.locator("[data-part=notice]")).to_be_hidden()
+        roll_back()
+        source.fill("我爱你。")
+        expect(page.locator("[data-part=notice]")).to_have_text(re.compile("No model can serve .* no translation"))
+        expect(page.locator("output")).to_have_text("I love you.")
+        page.get_by_role("button", name="Good translation").click()
+        expect(page.locator("[data-part=thanks]")).to_have_text("Thank you, noted.")
+        page.reload()
+        expect(page.locator("#version")).to_have_text("No model")
 
 
 def test_a_version_that_still_loads_is_waited_for(blank: Page, service: Running, versions: tuple[str, str]) -> None:

@@ -12,7 +12,7 @@ const [count, dot, state] = ["count", "dot", "state"].map(byId);
 const number = new Intl.NumberFormat("en");
 
 let timer;
-let offered = { serving: "", versions: [] }; // what GET /versions said; an older release says nothing
+let offered = { serving: undefined, versions: [] }; // what GET /versions said; an older release says nothing
 
 const chinese = (text) => /\p{Script=Han}/u.test(text);
 const rest = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
@@ -67,11 +67,12 @@ class Pane {
     this.thumbs.hidden = !this.request;
     this.thanks.textContent = "";
     for (const button of this.buttons) button.setAttribute("aria-pressed", "false");
-    if (answer) this.name(answer.fallback ? "No model" : `Model ${answer.model_version}`);
+    if (answer) this.name(answer.model_version);
   }
 
-  name(text) {
-    this.version.textContent = text;
+  // Who made the translation, or would; empty for the fallback.
+  name(version) {
+    this.version.textContent = version ? `Model ${version}` : "No model";
   }
 
   async translate() {
@@ -167,7 +168,7 @@ function second() {
   const pane = new Pane(element);
   pane.choice.setAttribute("aria-label", "Second version of the model");
   pane.choice.replaceChildren();
-  pane.name("");
+  pane.version.textContent = "";
   return pane;
 }
 
@@ -204,7 +205,7 @@ function showOffer() {
 // Whether an answer shows that what is offered has changed: another version serves, or one is loaded by now.
 function outdated(asked, answered) {
   const known = offered.versions.find(({ version }) => version === asked);
-  return asked ? known?.state === "available" : offered.serving !== "" && answered !== offered.serving;
+  return asked ? known?.state === "available" : offered.serving !== undefined && answered !== offered.serving;
 }
 
 async function offer() {
@@ -237,7 +238,7 @@ async function connect() {
   try {
     const health = await fetch("health", { cache: "no-store" });
     const about = await (await fetch("version", { cache: "no-store" })).json();
-    if (panes[0].took.textContent === "") panes[0].name(`Model ${about.model_version}`);
+    if (panes[0].took.textContent === "") panes[0].name(about.model_version);
     if (about.release) panes[0].version.title = `Release ${about.release}`;
     if (health.ok) {
       setState("Ready", "ok");
