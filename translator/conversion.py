@@ -22,7 +22,6 @@ from translator.torch_engine import read, weights_file
 
 COMPILED = "ctranslate2"  # the folder's name inside a version
 QUANTIZATION = "int8"
-WEIGHTS = "model.bin"
 FACTS = "conversion.json"
 SHARED, SOURCE, TARGET = "shared_vocabulary.json", "source_vocabulary.json", "target_vocabulary.json"
 # Options of a search that change nothing here: what is written is never sampled, and each sentence has its own room.
@@ -48,10 +47,11 @@ class Conversion:
     """What conversion.json says."""
 
     weights_sha256: str  # of the weights as published
-    model_sha256: str  # of model.bin
+    files: dict[str, str]  # name → sha256
     quantization: str
     ctranslate2: str  # the version that converted
     longest: int  # pieces
+    pad: int  # the piece that is none
     search: Search
 
     def write(self, folder: Path) -> None:
@@ -104,10 +104,11 @@ def _write(folder: Path, file: Path, out: Path, quantization: str) -> None:
         spec.save(str(out))
     Conversion(
         weights_sha256=digest_of(file),
-        model_sha256=digest_of(out / WEIGHTS),
+        files={path.name: digest_of(path) for path in sorted(out.iterdir())},
         quantization=quantization,
         ctranslate2=ctranslate2.__version__,
         longest=int(model.config.max_position_embeddings),
+        pad=int(model.config.pad_token_id),
         search=search,
     ).write(out)
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from translator.conversion import FACTS, SHARED, SOURCE, TARGET, WEIGHTS, Conversion, digest_of
+from translator.conversion import FACTS, SHARED, SOURCE, TARGET, Conversion, digest_of
 from translator.errors import StartError
 from translator.network import Rows, room
 
@@ -22,6 +22,7 @@ class CompiledNetwork:
         self._library = library
         self._source = source
         self._ids = {piece: number for number, piece in enumerate(target)}
+        self._pad = facts.pad
         search = facts.search
         self._options = {
             "beam_size": beams or search.num_beams,
@@ -77,17 +78,20 @@ class CompiledNetwork:
         pieces = room(rows[0], self.longest)
         texts = [[self._source[piece] for piece in row] for row in rows]
         results = self._library.translate_batch(texts, max_decoding_length=pieces + 1, **self._options)
-        return [[self._ids[piece] for piece in result.hypotheses[0]][:pieces] for result in results]
+        found = [[self._ids[piece] for piece in result.hypotheses[0][:pieces]] for result in results]
+        return [[piece for piece in row if piece != self._pad] for row in found]
 
 
 def _checked(folder: Path) -> Conversion:
-    """What conversion.json says, when all of it is there and model.bin is as it was written."""
-    missing = [name for name in (WEIGHTS, "config.json", FACTS) if not (folder / name).is_file()]
-    if missing:
-        raise ValueError(f"{', '.join(missing)} missing")
+    """What conversion.json says, when all of its files are there and as they were written."""
+    if not (folder / FACTS).is_file():
+        raise ValueError(f"{FACTS} missing")
     facts = Conversion.read(folder)
-    if digest_of(folder / WEIGHTS) != facts.model_sha256:
-        raise ValueError(f"{WEIGHTS} is not what {FACTS} says: it is damaged, or of another conversion")
+    for name, digest in facts.files.items():
+        if not (folder / name).is_file():
+            raise ValueError(f"{name} missing")
+        if digest_of(folder / name) != digest:
+            raise ValueError(f"{name} is not what {FACTS} says: it is damaged, or of another conversion")
     return facts
 
 
