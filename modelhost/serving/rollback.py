@@ -5,48 +5,30 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import replace
 
 from modelhost.errors import (
     ConfigError,
     Conflict,
-    InvalidRequest,
     LoadFailed,
     MateMismatch,
     ModelHostError,
     NothingStable,
     Refused,
-    RegistryUnavailable,
     Superseded,
     Unknown,
 )
 from modelhost.loading.base import Loaded
 from modelhost.loading.lease import Lease
-from modelhost.registry.base import Entry, Registry, Status
+from modelhost.registry.base import Entry, Status
+from modelhost.serving.destinations import Destinations, Request, demand_sense
 from modelhost.serving.history import Kind, Outcome, Record
 from modelhost.serving.sets import ServingSet
 from modelhost.serving.switching import Attempt, Ready, Switching, check_fit, demand_generation, demand_reason
-from modelhost.serving.targets import Usable, earlier_sets, earlier_versions, left_for_good, older
 
 _log = logging.getLogger(__name__)
 _UNFIT = (Refused, LoadFailed, Unknown)  # reasons to go further back; "not now" is none
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What was asked for. `component` None: the whole set. `together`: mates may go back with it."""
-
-    component: str | None
-    to_version: str | None
-    to_generation: int | None
-    together: bool
-
-    @property
-    def named(self) -> bool:
-        """Whether the target was named, so that none further back will do."""
-        return self.to_version is not None or self.to_generation is not None
 
 
 class _Overtaken(Superseded):
@@ -61,6 +43,7 @@ class Roller:
         if wrong:
             raise ConfigError(f"declared as fallback, and not made by `fallback`: {', '.join(wrong)}")
         self._parts = switching
+        self._destinations = Destinations(switching.registry, switching.history)
         self._fallbacks = dict(fallbacks)
         self._busy = threading.Lock()
 
@@ -99,7 +82,7 @@ class Roller:
             demand_reason(who, reason)
             with parts.live.lease() as serving:
                 demand_generation(expected_generation, serving.generation, serving.versions)
-                _demand_sense(asked, serving)
+                demand_sense(asked, serving)
                 if not self._busy.acquire(blocking=False):
                     raise Conflict("another rollback is under way", "look at what serves before asking again")
                 try:
@@ -126,13 +109,13 @@ class Roller:
         started: float,
     ) -> tuple[Record, bool]:
         passed_over: list[str] = []
-        for target in self._targets(asked, serving):
+        for target in self._destinations.of(asked, serving):
             try:
                 wanted = self._verified(target, serving)
                 ready = self._parts.prepare(wanted, serving.generation, generation, timeout)
             except MateMismatch as error:
                 if asked.component is not None and not asked.together:
-                    raise MateMismatch(error.message, self._way_out(asked, serving)) from error
+                    raise MateMismatch(error.message, self._destinations.way_out(asked, serving)) from error
                 if asked.named and asked.component is None:
                     raise
                 passed_over.append(error.message)
@@ -148,51 +131,6 @@ class Roller:
             self._stand_ins(asked, serving, passed_over), serving.generation, generation, timeout
         )
         return self._switch(asked, attempt, serving, ready, [*passed_over, "a fallback serves"], started), True
-
-    # -- where to --------------------------------------------------------------------------------------------------
-
-    def _targets(self, asked: Request, serving: ServingSet) -> Iterator[dict[str, str]]:
-        """Whole sets to try, the best first."""
-        records, current = self._parts.history.records(), dict(serving.versions)
-        component = asked.component
-        if asked.to_generation is not None:
-            yield _of_generation(records, asked.to_generation, current)
-            return
-        left = left_for_good(records)
-
-        def usable(name: str, version: str) -> bool:
-            return _is_usable(self._parts.registry, name, version, left.get((name, version)))
-
-        if component is None:
-            yield from earlier_sets(records, current, usable)
-            for name in current:
-                yield from ({**current, name: version} for version in self._older(records, name, current[name], usable))
-            return
-        if asked.to_version is not None:
-            version = self._parts.registry.find(component, asked.to_version).version
-            if version == current[component]:
-                raise Conflict(f"{component} {version} serves already", "name another, or none")
-            yield {**current, component: version}
-            if asked.together:
-                sets = earlier_sets(records, current, lambda *each: each == (component, version) or usable(*each))
-                yield from (each for each in sets if each[component] == version)
-            return
-        for version in earlier_versions(records, component, current[component], usable):
-            yield {**current, component: version}
-            if asked.together:
-                sets = earlier_sets(records, current, usable, component)
-                yield from (each for each in sets if each[component] == version)
-        older_ones = self._older(records, component, current[component], usable)
-        yield from ({**current, component: version} for version in older_ones)
-
-    def _older(self, records: list[Record], component: str, current: str, usable: Usable) -> list[str]:
-        """Older stable versions that never served here, as in a service that was just installed, the newest first."""
-        served = {current, *earlier_versions(records, component, current, lambda *each: True)}
-        try:
-            there = [entry.version for entry in self._parts.registry.versions(component)]
-        except (Unknown, Refused, RegistryUnavailable):  # what serves may outlive its registry
-            return []
-        return [version for version in older(there, current) if version not in served and usable(component, version)]
 
     def _verified(self, target: Mapping[str, str], serving: ServingSet) -> dict[str, Entry | Loaded]:
         """The set of a target; what would change has passed integrity and environment, and all fit together."""
@@ -222,14 +160,6 @@ class Roller:
             )
         staying = {name: each if each.fallback else each.entry for name, each in serving.items()}
         return {**staying, **chosen}
-
-    def _way_out(self, asked: Request, serving: ServingSet) -> str:
-        """What `together` would do, for the person who has to decide."""
-        for target in self._targets(replace(asked, together=True), serving):
-            moved = [f"{n} {serving.versions[n]} → {v}" for n, v in target.items() if v != serving.versions[n]]
-            if len(moved) > 1:
-                return f"with together=True these go back as one: {', '.join(moved)}"
-        return "no set that served fits; name versions with a swap"
 
     # -- going there -----------------------------------------------------------------------------------------------
 
@@ -276,39 +206,6 @@ class Roller:
             _log.exception("%s %s could not be marked as rejected", component, version)
             return f"{component} {version} could not be marked as rejected: {error.message}"
         return ""
-
-
-def _demand_sense(asked: Request, serving: ServingSet) -> None:
-    if asked.component is not None and asked.component not in serving:
-        raise Unknown(f"no component {asked.component!r} serves", f"these do: {', '.join(serving)}")
-    if asked.component is None and asked.to_version is not None:
-        raise InvalidRequest("a version belongs to a component", "name the component, or a generation of the set")
-    if asked.component is not None and asked.to_generation is not None:
-        raise InvalidRequest("a generation belongs to the whole set", "name no component")
-
-
-def _of_generation(records: list[Record], generation: int, current: Mapping[str, str]) -> dict[str, str]:
-    found = [each for each in records if each.generation == generation and each.outcome is Outcome.SWITCHED]
-    if not found:
-        known = sorted({each.generation for each in records if each.outcome is Outcome.SWITCHED})
-        raise Unknown(f"no set of generation {generation} served", f"these did: {', '.join(map(str, known))}")
-    target = {name: found[-1].after.get(name, version) for name, version in current.items()}
-    if target == current:
-        raise Conflict(f"the set of generation {generation} serves already", "name another, or none")
-    return target
-
-
-def _is_usable(registry: Registry, component: str, version: str, left: datetime | None) -> bool:
-    """Stable, and not left for good at the time `left`, unless somebody has marked it stable since."""
-    try:
-        if registry.find(component, version).status is not Status.STABLE:
-            return False
-        return left is None or any(
-            change.version == version and change.status is Status.STABLE and change.at > left
-            for change in registry.log(component)
-        )
-    except (Unknown, Refused):
-        return False
 
 
 def _listed(passed_over: list[str]) -> str:

@@ -124,6 +124,19 @@ def test_a_start_while_the_place_is_away_serves_what_was_committed_last(site: Si
     eventually(lambda: again.follower.ready().away == "")
 
 
+def test_with_a_local_cache_a_start_while_everything_is_away_serves_what_was_committed_last(site: Site) -> None:
+    site.pair("1.0.0")
+    away = site.path / "away"
+    member = site.join(MEMBER.replace("root: models", f"url: '{site.shop.root.as_uri()}', cache: cache"))
+    assert _serves(member) == "model 1.0.0"
+    assert {each.version for each in member.follower.wanted()} == {"1.0.0"}
+    member.close()
+    member.host.close(5.0)
+    site.shop.root.rename(away)
+    assert _serves(site.join(None)) == "model 1.0.0"
+    away.rename(site.shop.root)
+
+
 def test_a_host_that_would_start_alone_is_refused(site: Site) -> None:
     site.pair("1.0.0")
     with pytest.raises(ConfigError, match="member of a cluster"):

@@ -1,0 +1,121 @@
+"""Where a rollback may go, the best first: by what was asked, what served here, what the registry calls stable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from modelhost.errors import Conflict, InvalidRequest, Refused, RegistryUnavailable, Unknown
+from modelhost.registry.base import Registry, Status
+from modelhost.serving.history import History, Outcome, Record
+from modelhost.serving.sets import ServingSet
+from modelhost.serving.targets import Usable, earlier_sets, earlier_versions, left_for_good, older
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for. `component` None: the whole set. `together`: mates may go back with it."""
+
+    component: str | None
+    to_version: str | None
+    to_generation: int | None
+    together: bool
+
+    @property
+    def named(self) -> bool:
+        """Whether the target was named, so that none further back will do."""
+        return self.to_version is not None or self.to_generation is not None
+
+
+class Destinations:
+    """Asks the history and the registry at each call; loads nothing."""
+
+    def __init__(self, registry: Registry, history: History) -> None:
+        self._registry = registry
+        self._history = history
+
+    def of(self, asked: Request, serving: ServingSet) -> Iterator[dict[str, str]]:
+        """Whole sets to try, the best first."""
+        records, current = self._history.records(), dict(serving.versions)
+        component = asked.component
+        if asked.to_generation is not None:
+            yield _of_generation(records, asked.to_generation, current)
+            return
+        left = left_for_good(records)
+
+        def usable(name: str, version: str) -> bool:
+            return _is_usable(self._registry, name, version, left.get((name, version)))
+
+        if component is None:
+            yield from earlier_sets(records, current, usable)
+            for name in current:
+                yield from ({**current, name: version} for version in self._older(records, name, current[name], usable))
+            return
+        if asked.to_version is not None:
+            version = self._registry.find(component, asked.to_version).version
+            if version == current[component]:
+                raise Conflict(f"{component} {version} serves already", "name another, or none")
+            yield {**current, component: version}
+            if asked.together:
+                sets = earlier_sets(records, current, lambda *each: each == (component, version) or usable(*each))
+                yield from (each for each in sets if each[component] == version)
+            return
+        for version in earlier_versions(records, component, current[component], usable):
+            yield {**current, component: version}
+            if asked.together:
+                sets = earlier_sets(records, current, usable, component)
+                yield from (each for each in sets if each[component] == version)
+        older_ones = self._older(records, component, current[component], usable)
+        yield from ({**current, component: version} for version in older_ones)
+
+    def _older(self, records: list[Record], component: str, current: str, usable: Usable) -> list[str]:
+        """Older stable versions that never served here, as in a service that was just installed, the newest first."""
+        served = {current, *earlier_versions(records, component, current, lambda *each: True)}
+        try:
+            there = [entry.version for entry in self._registry.versions(component)]
+        except (Unknown, Refused, RegistryUnavailable):  # what serves may outlive its registry
+            return []
+        return [version for version in older(there, current) if version not in served and usable(component, version)]
+
+    def way_out(self, asked: Request, serving: ServingSet) -> str:
+        """What `together` would do, for the person who has to decide."""
+        for target in self.of(replace(asked, together=True), serving):
+            moved = [f"{n} {serving.versions[n]} → {v}" for n, v in target.items() if v != serving.versions[n]]
+            if len(moved) > 1:
+                return f"with together=True these go back as one: {', '.join(moved)}"
+        return "no set that served fits; name versions with a swap"
+
+
+def demand_sense(asked: Request, serving: ServingSet) -> None:
+    """Raises Unknown, InvalidRequest for what no rollback can mean."""
+    if asked.component is not None and asked.component not in serving:
+        raise Unknown(f"no component {asked.component!r} serves", f"these do: {', '.join(serving)}")
+    if asked.component is None and asked.to_version is not None:
+        raise InvalidRequest("a version belongs to a component", "name the component, or a generation of the set")
+    if asked.component is not None and asked.to_generation is not None:
+        raise InvalidRequest("a generation belongs to the whole set", "name no component")
+
+
+def _of_generation(records: list[Record], generation: int, current: Mapping[str, str]) -> dict[str, str]:
+    found = [each for each in records if each.generation == generation and each.outcome is Outcome.SWITCHED]
+    if not found:
+        known = sorted({each.generation for each in records if each.outcome is Outcome.SWITCHED})
+        raise Unknown(f"no set of generation {generation} served", f"these did: {', '.join(map(str, known))}")
+    target = {name: found[-1].after.get(name, version) for name, version in current.items()}
+    if target == current:
+        raise Conflict(f"the set of generation {generation} serves already", "name another, or none")
+    return target
+
+
+def _is_usable(registry: Registry, component: str, version: str, left: datetime | None) -> bool:
+    """Stable, and not left for good at the time `left`, unless somebody has marked it stable since."""
+    try:
+        if registry.find(component, version).status is not Status.STABLE:
+            return False
+        return left is None or any(
+            change.version == version and change.status is Status.STABLE and change.at > left
+            for change in registry.log(component)
+        )
+    except (Unknown, Refused):
+        return False
