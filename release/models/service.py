@@ -76,11 +76,16 @@ class ModelService:
 
     def generation(self) -> int:
         """The number of the set that serves; in a cluster, of the one that all are to serve."""
+        return self.standing()[0]
+
+    def standing(self) -> tuple[int, list[str]]:
+        """The generation, and the names of the members of its cluster that do not serve it."""
         status = _mapping(self._ask("GET", "/status", None, _LOOK_S), self._base)
-        found = {**status, **(status.get("cluster") or {})}.get("generation")
-        if not isinstance(found, int):
+        cluster, late = status.get("cluster") or {}, status.get("behind") or []
+        found = cluster.get("generation", status.get("generation"))
+        if not isinstance(found, int) or not all(isinstance(row, dict) for row in late):
             raise _stranger(self._base)
-        return found
+        return found, [str(row.get("member", "")) for row in late]
 
     def promote(self, component: str, version: str, reason: str, expect: int | None = None) -> dict[str, Any]:
         """Lets it serve and marks it stable; what the service says of the switch. Raises Superseded where another

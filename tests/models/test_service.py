@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -161,13 +162,33 @@ class _Stranger(BaseHTTPRequestHandler):
     def log_message(self, format: str, *arguments: object) -> None: ...
 
 
-@pytest.mark.parametrize("text", [b"<html>welcome</html>", b"[]", b'{"serving": 3}', b""])
-def test_what_is_no_model_api_is_called_that(text: bytes) -> None:
+@contextmanager
+def saying(text: bytes) -> Iterator[ModelService]:
+    """A service that answers everything with this."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Stranger) as server:
         server.text = text  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
+        try:
+            yield ModelService(Address(f"http://127.0.0.1:{server.server_port}"))
+        finally:
+            server.shutdown()
+            thread.join(30)
+
+
+@pytest.mark.parametrize("text", [b"<html>welcome</html>", b"[]", b'{"serving": 3}', b""])
+def test_what_is_no_model_api_is_called_that(text: bytes) -> None:
+    with saying(text) as service:
         with pytest.raises(ModelsError, match="is no model API"):
-            ModelService(Address(f"http://127.0.0.1:{server.server_port}")).serving()
-        server.shutdown()
-        thread.join(30)
+            service.serving()
+        with pytest.raises(ModelsError, match="is no model API"):
+            service.generation()
+
+
+def test_of_a_cluster_it_is_told_what_all_are_to_serve_and_who_does_not() -> None:
+    alone = b'{"generation": 3, "cluster": null, "behind": []}'
+    with saying(alone) as service:
+        assert service.standing() == (3, [])
+    member = b'{"generation": 3, "cluster": {"generation": 4}, "behind": [{"member": "anna"}, {"member": "bert"}]}'
+    with saying(member) as service:
+        assert service.standing() == (4, ["anna", "bert"])

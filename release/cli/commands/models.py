@@ -87,7 +87,8 @@ def _expect(command: F) -> F:
 def list_(context: click.Context, component: str | None, registry: str | None, url: str | None) -> int:
     """List the versions of one component or of all, newest first.
 
-    In a registry with what each is; of a service with what serves in which generation, and what is in memory.
+    In a registry with what each is; of a service with what is in memory, what serves in which generation, and the
+    members of its cluster that do not serve it.
     """
     _one_place(context, url, registry)
     with Session.of(context) as session:
@@ -110,10 +111,10 @@ def _held(session: Session, service: ModelService, component: str | None) -> int
     from release.cli.console import models as picture
     from release.operations.models import held
 
-    found, generation = held(service, component), service.generation()
+    found, (generation, behind) = held(service, component), service.standing()
     versions = [asdict(one) for one in found]
-    document = {"ok": True, "service": service.url, "generation": generation, "versions": versions}
-    return session.show(document, lambda: picture.held(found, generation, choose.width()))
+    document = {"ok": True, "service": service.url, "generation": generation, "behind": behind, "versions": versions}
+    return session.show(document, lambda: picture.held(found, generation, behind, choose.width()))
 
 
 @models.command()

@@ -32,7 +32,7 @@ def listed(versions: Sequence[Version], width: int) -> list[str]:
     return tables.text(columns, rows, width)
 
 
-def held(versions: Sequence[Held], generation: int, width: int) -> list[str]:
+def held(versions: Sequence[Held], generation: int, behind: Sequence[str], width: int) -> list[str]:
     """One line a version of a service: what serves, what is in memory, what it could bring."""
     if not versions:
         return ["there is no version"]
@@ -40,7 +40,8 @@ def held(versions: Sequence[Held], generation: int, width: int) -> list[str]:
         [one.component, one.version, "serves" if one.serves else "", one.state, one.status or ""] for one in versions
     ]
     table = tables.text(["component", "version", "", "state", "status"], rows, width)
-    return [*table, f"generation {generation} serves"] if generation else table
+    late = [click.style(f"behind: {', '.join(behind)}", fg="yellow")] if behind else []
+    return [*table, *([f"generation {generation} serves"] if generation else []), *late]
 
 
 def told(one: Held, says: Mapping[str, Any]) -> list[str]:
