@@ -10,11 +10,14 @@ import semver
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 NAME = r"^[a-z][a-z0-9]*([._-][a-z0-9]+)*$"
+LONGEST = 200  # characters of a name or version: they become names of files, which have 255 bytes at most
 FORMAT = 1
 
 
 def canonical_version(text: str) -> str:
     """`v1.2.0` and `1.2.0` are one version, written without the v. Raises ValueError where it is no SemVer 2.0."""
+    if len(text) > LONGEST:
+        raise ValueError(f"a version has at most {LONGEST} characters")
     return str(semver.Version.parse(text.removeprefix("v")))
 
 

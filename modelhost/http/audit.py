@@ -6,6 +6,8 @@ import fcntl
 import json
 import logging
 import os
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +41,29 @@ class Action:
             **{k: v for k, v in asdict(self).items() if k != "at"},
         }
         return (json.dumps(plain, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+
+
+class Strangers:
+    """Who has no valid token gets `most` lines in `seconds`, so that nobody fills the disk; the next line says how many
+    more there were."""
+
+    def __init__(self, most: int = 60, seconds: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most, self._seconds, self._clock = most, seconds, clock
+        self._since = clock()
+        self._written = self._unwritten = 0
+
+    def admit(self, action: Action) -> bool:
+        """Whether this one gets a line. Called in the event loop alone."""
+        if self._clock() - self._since >= self._seconds:
+            self._since, self._written = self._clock(), 0
+        if self._written >= self._most:
+            self._unwritten += 1
+            return False
+        self._written += 1
+        if self._unwritten:
+            action.error += f" ({self._unwritten} more without a valid token have no line)"
+            self._unwritten = 0
+        return True
 
 
 class Audit:

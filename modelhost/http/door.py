@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from modelhost.errors import Forbidden, InvalidRequest, ModelHostError, Unauthenticated
 from modelhost.host.host import ModelHost
 from modelhost.http.answers import TooLarge
-from modelhost.http.audit import Action, Audit
+from modelhost.http.audit import Action, Audit, Strangers
 from modelhost.http.roles import Caller, Role
 from modelhost.http.tokens import Tokens
 from modelhost.routing.features import Value
@@ -24,6 +24,7 @@ from modelhost.routing.request import HEADER, RequestFacts, explicit_version, re
 
 AUDIT_FILE = "audit.jsonl"
 MOST_BYTES = 64 << 20
+MOST_JSON_BYTES = 8 << 20
 STICKY_HEADER = "X-User-Id"
 REQUEST_ID = "X-Request-Id"
 _CONTROL_BYTES = 64 << 10
@@ -36,13 +37,29 @@ T = TypeVar("T")
 class Door:
     """Shared by all endpoints of one host. `sticky`: the header whose value an experiment assigns by."""
 
-    def __init__(self, host: ModelHost, *, most_bytes: int = MOST_BYTES, sticky: str = STICKY_HEADER) -> None:
+    def __init__(
+        self,
+        host: ModelHost,
+        *,
+        most_bytes: int = MOST_BYTES,
+        most_json: int = MOST_JSON_BYTES,
+        sticky: str = STICKY_HEADER,
+    ) -> None:
         self.host = host
         self.most_bytes = most_bytes
+        self.most_json = most_json
         self.sticky = sticky
         self._tokens: Tokens | None = None
         self._audit: Audit | None = None
         self._limiter: CapacityLimiter | None = None
+        self._readers: CapacityLimiter | None = None
+        self._strangers = Strangers()
+
+    async def read(self, work: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """Runs the reading of a large body in a thread; two at once, as each takes many times its size of memory."""
+        if self._readers is None:
+            self._readers = CapacityLimiter(2)
+        return await to_thread.run_sync(partial(work, *arguments, **options), limiter=self._readers)
 
     async def aside(self, work: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """Runs what blocks in one of a few threads of its own: operators do not queue behind inference."""
@@ -118,7 +135,8 @@ class Door:
             action.result, action.status, action.error = "failed", 500, f"{type(error).__name__}: {error}"
             raise
         finally:
-            await self.aside(self.audit.write, action)
+            if action.who or self._strangers.admit(action):
+                await self.aside(self.audit.write, action)
 
     async def demand_noted(self, request: Request, role: Role, action: Action) -> Caller:
         """`demand`, which leaves in the action who was refused."""

@@ -13,10 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from modelhost.errors import InvalidRequest, Refused
 from modelhost.host.request import Request as Models
+from modelhost.http.answers import TooLarge
 from modelhost.http.tensors import Arrays, Part, array, demand_fit, sent
 from modelhost.metadata import Interface, Tensor
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
+_MOST_DIGITS = 18
+_MOST_TENSORS = 256
 Infer = Callable[[Models, Arrays], Mapping[str, Any]]
 """The request with its set of versions, and input name → array, to output name → array or nested list."""
 
@@ -47,8 +50,8 @@ class Call(_Loose):
 
     id: str = Field(default="", max_length=200)
     parameters: dict[str, Any] = {}
-    inputs: list[InputPart]
-    outputs: list[OutputPart] = []
+    inputs: list[InputPart] = Field(max_length=_MOST_TENSORS)
+    outputs: list[OutputPart] = Field(default=[], max_length=_MOST_TENSORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +62,17 @@ class Asked:
     parts: Sequence[Part]
 
 
-def read(content: bytes, header_length: str | None) -> Asked:
-    """Reads a body; `header_length`: the bytes of its JSON, where raw tensors follow. Raises InvalidRequest."""
+def read(content: bytes, header_length: str | None, most_json: int) -> Asked:
+    """Reads a body; `header_length`: the bytes of its JSON, where raw tensors follow. Raises InvalidRequest, TooLarge
+    for more JSON than `most_json` bytes: read, it takes forty times the memory."""
     length = len(content)
     if header_length is not None:
-        if not header_length.isascii() or not header_length.isdigit() or int(header_length) > length:
+        digits = header_length.isascii() and header_length.isdigit() and len(header_length) <= _MOST_DIGITS
+        if not digits or int(header_length) > length:
             raise InvalidRequest(f"{HEADER_LENGTH} is {header_length[:40]!r}", "it is the length of the JSON in bytes")
         length = int(header_length)
+    if length > most_json:
+        raise TooLarge(f"the JSON is larger than {most_json} bytes", "send large tensors as binary data")
     try:
         call = Call.model_validate_json(content[:length])
     except ValidationError as error:

@@ -108,10 +108,10 @@ def _version(request: Request, parameters: Mapping[str, Any]) -> str | None:
     if any(key.startswith("file:") for key in parameters):
         raise InvalidRequest("weights are not taken from a request", "publish a version in the registry")
     named = [request.query_params.get("version"), parameters.get("version"), _configured(parameters.get("config"))]
-    versions = {each for each in named if each}
-    if len(versions) > 1 or not all(isinstance(each, str) for each in versions):
+    versions = [each for each in named if each]
+    if any(not isinstance(each, str) or each != versions[0] for each in versions):
         raise InvalidRequest("the request names no one version", "name one, as text: 1.2.0")
-    return versions.pop() if versions else None
+    return versions[0] if versions else None
 
 
 def _configured(config: Any) -> Any:
@@ -122,7 +122,7 @@ def _configured(config: Any) -> Any:
         document = json.loads(config)
         versions = document.get("version_policy", {}).get("specific", {}).get("versions", [])
         parameter = document.get("parameters", {}).get("version")
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidRequest("parameters.config is no model configuration", "it is JSON as text") from error
     if isinstance(parameter, dict):
         parameter = parameter.get("string_value")

@@ -15,7 +15,7 @@ from modelhost.host.host import ModelHost
 from modelhost.host.request import Request as Models
 from modelhost.http import answers, operations, repository, v2
 from modelhost.http.control import Control, HostControl
-from modelhost.http.door import MOST_BYTES, STICKY_HEADER, Door
+from modelhost.http.door import MOST_BYTES, MOST_JSON_BYTES, STICKY_HEADER, Door
 from modelhost.http.headers import headers_of
 from modelhost.http.inference import Infer
 from modelhost.http.metrics import CONTENT_TYPE, Metrics
@@ -45,7 +45,8 @@ class ModelHttp:
     `infer`: component → what asks its model by tensors, where the model has no `infer(inputs)` of its own.
     `inference` and `metrics`: the role that these need, None for anybody. `control`: who carries out switches, where
     it is not this host alone. `sticky`: the header by whose value an experiment assigns. `wait`: seconds that a
-    request for a version which is not in memory waits for it. `most_bytes` of a body.
+    request for a version which is not in memory waits for it. `most_bytes` of a body, `most_json` of the JSON in it:
+    larger tensors are sent as binary data.
     """
 
     def __init__(
@@ -59,9 +60,10 @@ class ModelHttp:
         sticky: str = STICKY_HEADER,
         wait: float | None = 0.0,
         most_bytes: int = MOST_BYTES,
+        most_json: int = MOST_JSON_BYTES,
     ) -> None:
         self.host = host
-        self.door = Door(host, most_bytes=most_bytes, sticky=sticky)
+        self.door = Door(host, most_bytes=most_bytes, most_json=most_json, sticky=sticky)
         chosen = control or HostControl(host)
         self.metrics = Metrics(host, chosen)
         self.membership: Membership | None = None
@@ -83,6 +85,7 @@ class ModelHttp:
         sticky: str = STICKY_HEADER,
         wait: float | None = 0.0,
         most_bytes: int = MOST_BYTES,
+        most_json: int = MOST_JSON_BYTES,
         **host: Unpack[HostOptions],
     ) -> ModelHttp:
         """A host on one YAML file, behind HTTP; `loaders` and the options of `host` are those of `ModelHost.open`.
@@ -108,6 +111,7 @@ class ModelHttp:
                 sticky=sticky,
                 wait=wait,
                 most_bytes=most_bytes,
+                most_json=most_json,
             )
         except BaseException:
             if membership is not None:

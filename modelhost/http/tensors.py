@@ -105,8 +105,8 @@ def _from_raw(part: Part, raw: memoryview, count: int) -> numpy.ndarray[Any, Any
     import numpy
 
     if part.datatype == "BYTES":
+        elements = list(_elements(part.name, raw, count))  # before any memory is taken for a shape somebody made up
         values = numpy.empty(count, dtype=object)
-        elements = list(_elements(part.name, raw, count))
         values[:] = elements
         return values
     if part.datatype == "BF16":
@@ -157,9 +157,15 @@ def _from_json(part: Part, count: int) -> numpy.ndarray[Any, Any]:
         values[:] = [value.encode("utf-8", "surrogatepass") for value in flat]
         return values
     try:
-        return numpy.array(flat, dtype=numpy.dtype(NUMPY[part.datatype]))
+        with numpy.errstate(over="ignore"):
+            numbers = numpy.array(flat, dtype=numpy.dtype(NUMPY[part.datatype]))
     except OverflowError as error:
         raise InvalidRequest(f"input {part.name} holds a number that {part.datatype} cannot") from error
+    if numbers.dtype.kind == "f" and not numpy.isfinite(numbers).all():
+        raise InvalidRequest(
+            f"input {part.name} holds a number that {part.datatype} cannot", "NaN and infinity are sent as binary data"
+        )
+    return numbers
 
 
 def _flat(data: Any, name: str, depth: int = 0) -> Iterator[Any]:

@@ -23,6 +23,7 @@ from modelhost.routing.offers import Offer
 from modelhost.serving.sets import ServingSet
 
 NAME = "modelhost"
+_LARGE_BYTES = 256 << 10
 EXTENSIONS = ("model_repository", "binary_tensor_data")
 
 
@@ -70,7 +71,8 @@ def routes(
         content = await door.content(request)
         about = _about(host, name, facts.version)
         async with host.request(facts, about, wait) as models:
-            asked = await run_in_threadpool(inference.read, content, request.headers.get(HEADER_LENGTH))
+            read = door.read if len(content) > _LARGE_BYTES else run_in_threadpool
+            asked = await read(inference.read, content, request.headers.get(HEADER_LENGTH), door.most_json)
             recorded = host.settings.http.record is not None
             answer = await run_in_threadpool(inference.answer, asked, models, name, infer.get(name), recorded)
             answer.headers.update(headers_of(models))

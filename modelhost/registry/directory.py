@@ -153,7 +153,7 @@ class DirectoryRegistry:
             return canonical_version(version)
         except (ValueError, TypeError):
             self._known(component)
-            raise self._unknown(component, repr(version)) from None
+            raise self._unknown(component, f"{version!r:.80}") from None
 
     def _newest_stable(self, component: str, names: list[str], standing: dict[str, Status]) -> Entry:
         stable = [name for name in names if standing.get(name) is Status.STABLE]

@@ -19,7 +19,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from modelhost.errors import IntegrityError, InvalidRequest
-from modelhost.metadata import NAME, VersionInfo, canonical_version
+from modelhost.metadata import LONGEST, NAME, VersionInfo, canonical_version
 
 VERSION_FILE = "version.json"
 STATUS_FILE = "status.jsonl"
@@ -31,7 +31,7 @@ CLUSTERS = ".cluster"
 
 def is_component(name: str) -> bool:
     """Whether this can be the name of a component; nothing that leads out of the registry is."""
-    return re.fullmatch(NAME, name) is not None
+    return len(name) <= LONGEST and re.fullmatch(NAME, name) is not None
 
 
 def is_version(name: str) -> bool:
