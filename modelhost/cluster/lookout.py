@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelhost.cluster.coordinator import Coordinator
@@ -25,11 +26,12 @@ class Seen:
 
 
 class Lookout:
-    """Looks every so many seconds, from `start` to `close`."""
+    """Looks every so many seconds, from `start` to `close`; `then` is called after each look, in its thread."""
 
-    def __init__(self, coordinator: Coordinator, seconds: float) -> None:
+    def __init__(self, coordinator: Coordinator, seconds: float, then: Callable[[], None] = lambda: None) -> None:
         self._coordinator = coordinator
         self._seconds = seconds
+        self._then = then
         self._last = Seen()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="modelhost-lookout", daemon=True)
@@ -61,6 +63,7 @@ class Lookout:
         while not self._done.is_set():
             try:
                 self.look()
+                self._then()
             except Exception:  # the thread must live on
                 _log.exception("the cluster was not looked at, and will be")
             self._done.wait(self._seconds)

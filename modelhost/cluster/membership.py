@@ -16,12 +16,14 @@ from modelhost.cluster.coordinator import Coordinator
 from modelhost.cluster.follower import Follower
 from modelhost.cluster.lookout import Lookout
 from modelhost.cluster.place import Place, place_at
+from modelhost.cluster.returns import as_record
 from modelhost.cluster.timings import Timings
 from modelhost.config.model import ClusterSection, Settings
 from modelhost.errors import ConfigError, Refused, Unknown
 from modelhost.host.host import ModelHost
 from modelhost.host.reloading import Nothing, new_defaults
 from modelhost.serving.fallback import FALLBACK_VERSION
+from modelhost.serving.settling import settle
 
 WHO = "start-up"
 WHY = "the first set of the cluster"
@@ -49,7 +51,8 @@ class Membership:
         self.host = host
         self.follower = Follower(host.serving, place, timings, name=name, memory=memory, fallbacks=host.fallbacks)
         self.coordinator = Coordinator(place, host.registry, timings, fallbacks=stand_ins)
-        self.lookout = Lookout(self.coordinator, timings.ttl / _LOOKS_IN_A_TTL)
+        self.lookout = Lookout(self.coordinator, timings.ttl / _LOOKS_IN_A_TTL, self._settle)
+        self._seen = self._settled = 0
         host.configuration.follow("the cluster", _refuse_defaults)
         host.cache.wanted.append(self.follower.wanted)
 
@@ -82,6 +85,17 @@ class Membership:
         """Leaves the cluster. What serves goes on serving until the host is closed."""
         self.lookout.close()
         self.follower.close()
+
+    def _settle(self) -> None:
+        """Marks what a committed rollback rejected, where its coordinator died before it could: that has from one look
+        to the next for it."""
+        goal = self.follower.committed
+        if goal is None or not goal.rejected or goal.generation == self._settled:
+            return
+        if goal.generation == self._seen:
+            settle(self.host.registry, [as_record(goal)])
+            self._settled = goal.generation
+        self._seen = goal.generation
 
     def _first(self) -> dict[str, str]:
         """What this host would serve alone, with declared fallbacks where there is no version."""

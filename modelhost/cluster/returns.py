@@ -121,7 +121,7 @@ class Returns:
         if asked.to_generation is not None:
             yield _of_generation(asked.to_generation, desired, current)
             return
-        records = [_record(each) for each in (*desired.previous, current)]
+        records = [as_record(each) for each in (*desired.previous, current)]
         left = left_for_good(records)
 
         def usable(name: str, version: str) -> bool:
@@ -208,7 +208,7 @@ def _demand_sense(asked: Asked, current: Committed) -> None:
         raise InvalidRequest("a generation belongs to the whole set", "name no component")
 
 
-def _record(committed: Committed) -> Record:
+def as_record(committed: Committed) -> Record:
     """In the words of serving's history, whose rules for going back hold here too."""
     return Record(
         committed.at,

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from modelhost.cluster.desired import Desired
+from modelhost.cluster.desired import Desired, DesiredLog
 from modelhost.cluster.membership import Membership
 from modelhost.cluster.memory import Memory
+from modelhost.cluster.place import place_at
 from modelhost.errors import ConfigError, NothingStable, RegistryUnavailable, Unknown
 from modelhost.host.host import ModelHost
+from modelhost.registry.base import Status
 from modelhost.registry.directory import utc_now
 from modelhost.serving.fallback import FALLBACK_VERSION
 from tests.modelhost.host.service import Service, words
@@ -122,6 +124,20 @@ def test_a_start_while_the_place_is_away_serves_what_was_committed_last(site: Si
         site.join(None, name="one that never knew")
     away.rename(shared)
     eventually(lambda: again.follower.ready().away == "")
+
+
+def test_what_a_rollback_rejected_is_marked_also_where_its_coordinator_died_at_once(site: Site) -> None:
+    site.pair("1.0.0", "1.1.0")
+    member = site.join()
+    assert _serves(member) == "model 1.1.0"
+    log = DesiredLog(place_at(site.shop.root, "translation"))
+    old, new = ({"model": number, "tokenizer": number} for number in ("1.0.0", "1.1.0"))
+    log.write(log.read().go_back(old, new, "bob", "worse", utc_now()))
+    eventually(lambda: words(member.host)["model"] == "model 1.0.0")
+    for component in new:
+        eventually(lambda name=component: site.shop.registry.log(name)[-1].status is Status.REJECTED)  # type: ignore[misc]
+    last = site.shop.registry.log("model")[-1]
+    assert (last.version, last.who, last.why) == ("1.1.0", "bob", "worse")
 
 
 def test_with_a_local_cache_a_start_while_everything_is_away_serves_what_was_committed_last(site: Site) -> None:
