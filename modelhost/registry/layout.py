@@ -46,7 +46,7 @@ def component_directory(root: Path, component: str) -> Path:
     """The component's directory. Raises InvalidRequest for what is no name: it never leads out of the root."""
     if not is_component(component):
         raise InvalidRequest(
-            f"{component!r} is no component name", "lower-case letters and digits, parts joined by . _ or -"
+            f"{component!r:.80} is no component name", "lower-case letters and digits, parts joined by . _ or -"
         )
     return root / component
 
