@@ -204,7 +204,7 @@ def _card(folder: Path) -> list[list[str]]:
 
 def _metrics(folder: Path) -> dict[str, float]:
     """`manythings-test.bleu` → points, as the table of scores has them."""
-    found = {}
+    found: dict[str, float] = {}
     for row in _card(folder):
         if len(row) == 5 and re.fullmatch(r"\d+", row[1]):
             scores = zip(("bleu", "chrf", "ter"), row[2:], strict=True)

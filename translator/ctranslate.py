@@ -8,7 +8,7 @@ from typing import Any
 
 from translator.conversion import FACTS, SHARED, SOURCE, TARGET, Conversion, digest_of
 from translator.errors import StartError
-from translator.network import Rows, room
+from translator.network import Rows, Written, room
 
 ENGINE = "ctranslate2"
 
@@ -24,7 +24,7 @@ class CompiledNetwork:
         self._ids = {piece: number for number, piece in enumerate(target)}
         self._pad = facts.pad
         search = facts.search
-        self._options = {
+        self._options: dict[str, Any] = {
             "beam_size": beams or search.num_beams,
             "length_penalty": search.length_penalty,
             "repetition_penalty": search.repetition_penalty,
@@ -59,6 +59,10 @@ class CompiledNetwork:
         return cls(library, source, target, facts, beams)
 
     def generate(self, rows: Rows) -> Rows:
+        """As `Network` says."""
+        return [written.pieces for written in self.write(rows)]
+
+    def write(self, rows: Rows) -> list[Written]:
         """As `Network` says: rows of one length go together.
 
         The library has one room for a batch. And padding changes sums in their last digit, which decides, where
@@ -67,19 +71,26 @@ class CompiledNetwork:
         groups: dict[int, list[int]] = {}
         for index, row in enumerate(rows):
             groups.setdefault(len(row), []).append(index)
-        found: Rows = [[] for _ in rows]
+        found: dict[int, Written] = {}
         for chosen in groups.values():
-            for index, row in zip(chosen, self._together([rows[index] for index in chosen]), strict=True):
-                found[index] = row
-        return found
+            found |= zip(chosen, self._together([rows[index] for index in chosen]), strict=True)
+        return [found[index] for index in range(len(rows))]
 
-    def _together(self, rows: Rows) -> Rows:
+    def _together(self, rows: Rows) -> list[Written]:
         """The translations of rows of one length."""
         pieces = room(rows[0], self.longest)
         texts = [[self._source[piece] for piece in row] for row in rows]
-        results = self._library.translate_batch(texts, max_decoding_length=pieces + 1, **self._options)
-        found = [[self._ids[piece] for piece in result.hypotheses[0][:pieces]] for result in results]
-        return [[piece for piece in row if piece != self._pad] for row in found]
+        results = self._library.translate_batch(
+            texts, max_decoding_length=pieces + 1, return_scores=True, **self._options
+        )
+        return [self._written(result.hypotheses[0], result.scores[0], pieces) for result in results]
+
+    def _written(self, pieces: list[str], score: float, most: int) -> Written:
+        """The library divides the logarithm by the pieces and their end, to the power of length_penalty."""
+        ids = [self._ids[piece] for piece in pieces[:most]]
+        steps = min(len(pieces) + 1, most + 1)  # what was cut off has no end
+        total = score * steps ** self._options["length_penalty"]
+        return Written([piece for piece in ids if piece != self._pad], total)
 
 
 def _checked(folder: Path) -> Conversion:

@@ -5,7 +5,7 @@ Any directory in the Marian form will do: the bundled ones in `models/`, or a pr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from translator.errors import StartError
@@ -21,11 +21,15 @@ LONGEST_BATCH = 64  # sentences in one forward
 
 @dataclass(frozen=True)
 class Translated:
-    """Translated sentences, and what they cost in subword pieces (padding not counted)."""
+    """Translated sentences, and what they cost in subword pieces (padding not counted).
+
+    `scores`: of each line the pieces written, its end included, and the natural logarithm of their probability.
+    """
 
     lines: list[str]
     source_tokens: int
     target_tokens: int
+    scores: list[tuple[int, float]] = field(default_factory=list)
 
 
 def demand_directory(folder: Path, allow_pickle: bool = False) -> Path:
@@ -66,11 +70,13 @@ class Translator:
         rows = self.tokenizer.encode(sentences, self.network.longest) if sentences else []
         order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
         lines = [""] * len(rows)
-        written = 0
+        scores = [(0, 0.0)] * len(rows)
         for start in range(0, len(order), LONGEST_BATCH):
             chosen = order[start : start + LONGEST_BATCH]
-            found = self.network.generate([rows[index] for index in chosen])
-            written += sum(map(len, found))
-            for index, line in zip(chosen, self.tokenizer.decode(found), strict=True):
-                lines[index] = self.postprocessing(line)
-        return Translated(lines, sum(map(len, rows)), written)
+            found = self.network.write([rows[index] for index in chosen])
+            texts = self.tokenizer.decode([each.pieces for each in found])
+            for index, each, text in zip(chosen, found, texts, strict=True):
+                lines[index] = self.postprocessing(text)
+                scores[index] = len(each.pieces) + 1, each.log_probability
+        written = sum(pieces - 1 for pieces, _ in scores)
+        return Translated(lines, sum(map(len, rows)), written, scores)

@@ -22,6 +22,7 @@ from translator.errors import Refusal, StartError, loading, of_host
 from translator.hosting import SET, Hosting, translator_of
 from translator.metrics import Metrics
 from translator.model import Translated
+from translator.network import confidence
 from translator.schema import checked_texts
 from translator.settings import Limits
 from translator.text import Batch
@@ -110,9 +111,7 @@ class Service:
             facts = await self.http.facts(request, language="zh", text_length=sum(map(len, texts)))
             async with self.hosting.host.request(facts, SET, PATIENCE) as models:
                 models.input = "\n".join(texts)
-                answer = await self._with(models, texts)
-                models.confidence = answer.confidence
-                return answer
+                return await self._with(models, texts)
         except ModelHostError as error:
             raise of_host(error.status, str(error)) from error
 
@@ -122,8 +121,9 @@ class Service:
             lines = await asyncio.to_thread(loaded.model.translate, batch.sentences())
             return Answer(batch.fill(lines), "", models.id, True, headers=self.http.headers(models))
         found = await asyncio.wrap_future(submitted(models, batch))
-        self._count(found)
-        return Answer(batch.fill(found.lines), name_of(loaded.entry), models.id, headers=self.http.headers(models))
+        sure = self._count(models, found)
+        headers = self.http.headers(models)
+        return Answer(batch.fill(found.lines), name_of(loaded.entry), models.id, confidence=sure, headers=headers)
 
     def infer(self, models: Models, inputs: Any) -> dict[str, Any]:
         """The Open Inference Protocol: `text`, a list of texts, to `translation`. Raises ModelHostError."""
@@ -135,13 +135,17 @@ class Service:
             found = submitted(models, batch).result()
         except Refusal as refusal:
             raise Unavailable(refusal.message) from refusal
-        self._count(found)
+        self._count(models, found)
         return {"translation": batch.fill(found.lines)}
 
-    def _count(self, found: Translated) -> None:
+    def _count(self, models: Models, found: Translated) -> float | None:
+        """Counts what was translated, and says how sure the model is of it, also for the record."""
         self.metrics.tokens.labels("source").inc(found.source_tokens)
         self.metrics.tokens.labels("target").inc(found.target_tokens)
         self.metrics.sentences.inc(len(found.lines))
+        sure = confidence(found.scores)
+        models.confidence = None if sure is None else round(sure, 4)
+        return models.confidence
 
 
 def submitted(models: Models, batch: Batch) -> Future[Translated]:

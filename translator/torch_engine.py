@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translator.errors import StartError
-from translator.network import Rows, room
+from translator.network import Rows, Written, room
 
 if TYPE_CHECKING:
     import torch
@@ -62,6 +62,10 @@ class TorchNetwork:
     def __init__(self, model: Any, sha256: str, threads: int) -> None:
         self._model = model
         self._threads = threads
+        # Pieces that are never written have no part in the probability of the others.
+        search = model.generation_config
+        runs = [[piece] for piece in search.suppress_tokens or []] + list(search.bad_words_ids or [])
+        self._unwritten = sorted({run[0] for run in runs if len(run) == 1})
         self.longest = int(model.config.max_position_embeddings)
         self.pieces = int(model.config.vocab_size)
         self.sha256 = sha256
@@ -85,22 +89,49 @@ class TorchNetwork:
 
     def generate(self, rows: Rows) -> Rows:
         """As `Network` says, in one forward."""
+        return self._pieces(self._search(*self._batch(rows), rows))
+
+    def write(self, rows: Rows) -> list[Written]:
+        """As `Network` says; the library keeps no scores without all of them, so what was written is read once more."""
+        import torch
+
+        batch = self._batch(rows)
+        ids = self._search(*batch, rows)
+        silent = self._model.config.pad_token_id
+        with torch.inference_mode():
+            logits = self._model(*batch, decoder_input_ids=ids[:, :-1]).logits  # (rows, pieces, vocabulary)
+            logits[..., self._unwritten] = -torch.inf
+            logs = logits.log_softmax(-1).gather(-1, ids[:, 1:, None]).squeeze(-1)
+            totals = logs.masked_fill(ids[:, 1:] == silent, 0.0).sum(1).tolist()
+        return [Written(pieces, total) for pieces, total in zip(self._pieces(ids), totals, strict=True)]
+
+    def _batch(self, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+        """Ids and mask, (rows, longest row) each."""
         import torch
 
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)  # OpenMP keeps it per calling thread
-        config, width = self._model.config, max(map(len, rows))
+        pad, width = self._model.config.pad_token_id, max(map(len, rows))
         lengths = torch.tensor([len(row) for row in rows])
-        padded = torch.tensor([row + [config.pad_token_id] * (width - len(row)) for row in rows])
+        padded = torch.tensor([row + [pad] * (width - len(row)) for row in rows])
+        return padded, (torch.arange(width) < lengths[:, None]).long()
+
+    def _search(self, ids: torch.Tensor, mask: torch.Tensor, rows: Rows) -> torch.Tensor:
+        """What is written, (rows, pieces): start, pieces, end, padding."""
+        import torch
+
         rooms = torch.tensor([room(row, self.longest) for row in rows])
         with torch.inference_mode():
-            written = self._model.generate(
-                input_ids=padded,
-                attention_mask=(torch.arange(width) < lengths[:, None]).long(),
+            written: torch.Tensor = self._model.generate(
+                input_ids=ids,
+                attention_mask=mask,
                 max_new_tokens=int(rooms.max()) + 1,
-                logits_processor=[Room(rooms, config.eos_token_id)],
+                logits_processor=[Room(rooms, self._model.config.eos_token_id)],
             )
-        silent = {config.pad_token_id, config.eos_token_id}
+        return written
+
+    def _pieces(self, written: torch.Tensor) -> Rows:
+        silent = {self._model.config.pad_token_id, self._model.config.eos_token_id}
         return [[piece for piece in row if piece not in silent] for row in written[:, 1:].tolist()]
 
 

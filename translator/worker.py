@@ -103,11 +103,11 @@ class Worker:
             return
         start = 0
         for job in jobs:
-            lines = together.lines[start : start + len(job.sentences)]
-            start += len(lines)
+            own = slice(start, start + len(job.sentences))
+            start = own.stop
             # Tokens are counted for the batch; the first job reports them all, so that sums stay right.
-            first = job is jobs[0]
-            job.done.set_result(Translated(lines, together.source_tokens * first, together.target_tokens * first))
+            source, target = (together.source_tokens, together.target_tokens) if job is jobs[0] else (0, 0)
+            job.done.set_result(Translated(together.lines[own], source, target, together.scores[own]))
 
     def _answer_alone(self, job: Job) -> None:
         try:

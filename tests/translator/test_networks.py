@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from tests.translator import random_marian
 from translator.conversion import convert
 from translator.ctranslate import CompiledNetwork
-from translator.network import Network, room
+from translator.network import Network, Written, confidence, room
 from translator.score import read_cases
 from translator.settings import MODELS, served_model
 from translator.text import lay_out
@@ -114,3 +115,26 @@ def test_two_versions_beside_each_other_are_two(make: Make, rows: list[list[int]
     assert new.generate(rows[:8]) != first
     del new
     assert old.generate(rows[:8]) == first
+
+
+def test_what_is_written_is_as_probable_as_torch_finds_it(make: Make, rows: list[list[int]]) -> None:
+    """But where a repetition was forbidden: CTranslate2 leaves that piece out of the sum, torch does not."""
+    folder = served_model(MODELS)
+    ours, exact = make(folder, 1), TorchNetwork.load(folder, beams=1)
+    rough = 0.25 if getattr(ours, "quantization", "") == "int8" else 0.01
+    written = [pair for pair in zip(ours.write(rows[:60]), exact.write(rows[:60]), strict=True) if same(*pair)]
+    assert len(written) > 30
+    apart = [abs(one.log_probability - other.log_probability) / (len(one.pieces) + 1) for one, other in written]
+    assert sum(distance < rough for distance in apart) >= 0.9 * len(apart)
+    assert all(one.log_probability < 0 for one, _ in written)
+    assert [each.pieces for each in ours.write(rows[:8])] == ours.generate(rows[:8])
+
+
+def same(one: Written, other: Written) -> bool:
+    return one.pieces == other.pieces
+
+
+def test_confidence_is_the_mean_of_the_pieces_whatever_line_they_stand_in() -> None:
+    assert confidence([(2, math.log(0.25)), (1, math.log(0.5))]) == pytest.approx(0.5)
+    assert confidence([(0, 0.0)]) is None
+    assert confidence([]) is None

@@ -64,6 +64,8 @@ def test_a_person_may_name_a_version_and_gets_another_translation(hosted: Runnin
     assert (old.headers["X-Model-Version"], new.headers["X-Model-Version"]) == (OLD, NEW)
     assert old.json()["translation"] != new.json()["translation"]
     assert old.json()["request_id"] != new.json()["request_id"]
+    assert 0 < old.json()["confidence"] < 1
+    assert old.headers["X-Model-Confidence"] == f"{old.json()['confidence']:.4g}"
     assert "tokenizer=" in old.headers["X-Model-Set"] and "model=1.0.0" in old.headers["X-Model-Set"]
 
 

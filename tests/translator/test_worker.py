@@ -25,7 +25,8 @@ class Shouting:
         self.batches.append(sentences)
         if "bad" in sentences:
             raise ValueError("bad")
-        return Translated([sentence.upper() for sentence in sentences], len(sentences), 2 * len(sentences))
+        scores = [(len(sentence), -float(len(sentence))) for sentence in sentences]
+        return Translated([sentence.upper() for sentence in sentences], len(sentences), 2 * len(sentences), scores)
 
 
 def test_what_waits_is_translated_together_and_each_gets_its_own() -> None:
@@ -38,6 +39,7 @@ def test_what_waits_is_translated_together_and_each_gets_its_own() -> None:
     model.go.set()
     assert first.result().lines == ["ONE"]
     assert [future.result().lines for future in others] == [["A0", "B0"], ["A1", "B1"], ["A2", "B2"]]
+    assert first.result().scores == [(3, -3.0)] and others[2].result().scores == [(2, -2.0), (2, -2.0)]
     assert len(model.batches) == 2
     assert sum(future.result().source_tokens for future in [first, *others]) == 7
     worker.close()
