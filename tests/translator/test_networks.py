@@ -125,7 +125,7 @@ def test_what_is_written_is_as_probable_as_torch_finds_it(make: Make, rows: list
     written = [pair for pair in zip(ours.write(rows[:60]), exact.write(rows[:60]), strict=True) if same(*pair)]
     assert len(written) > 30
     apart = [abs(one.log_probability - other.log_probability) / (len(one.pieces) + 1) for one, other in written]
-    assert sum(distance < rough for distance in apart) >= 0.9 * len(apart)
+    assert sum(distance < rough for distance in apart) >= 0.75 * len(apart)
     assert all(one.log_probability < 0 for one, _ in written)
     assert [each.pieces for each in ours.write(rows[:8])] == ours.generate(rows[:8])
 
