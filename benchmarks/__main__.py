@@ -27,6 +27,7 @@ QUICK = {
     "switch": ["--switches", "10", "--clients", "24"],
     "throughput": ["--rounds", "3"],
     "engines": ["--rounds", "2", "--cases", "40"],
+    "translating": ["--rounds", "1", "--seconds", "2"],
     "modelhost.swap": ["--switches", "12", "--restarts", "1", "--clients", "50", "--rest", "2"],
     "modelhost.large": ["--megabytes", "101", "--rounds", "2", "--starts", "1"],
     "modelhost.ways": ["--megabytes", "50", "--rounds", "1"],
