@@ -23,7 +23,7 @@ def fitting(registry: Registry, versions: Mapping[str, str]) -> dict[str, Entry]
 def _allowed(registry: Registry, component: str, version: str) -> Entry:
     entry = registry.find(component, version)
     if entry.status is Status.REJECTED:
-        raise Refused(f"{component} {entry.version} is rejected", "mark it stable first, or name another")
+        raise Refused(f"{component} {entry.version} is rejected", "restore it first, or name another")
     return entry
 
 

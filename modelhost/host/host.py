@@ -84,7 +84,7 @@ class ModelHost:
         switches = Switches(registry, self.serving, current, self._look_around)
         self.promote, self.mark_stable = switches.promote, switches.mark_stable
         self.rollback, self.scope = switches.rollback, switches.scope
-        self.load, self.unload = switches.load, switches.unload
+        self.load, self.unload, self.restore = switches.load, switches.unload, switches.restore
         self._granter = Granter(self.serving, self.shelf, lambda: self._wiring)
         self._notes = Notes(self.serving, configuration.current)
         self._chance = chance

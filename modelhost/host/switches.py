@@ -1,4 +1,4 @@
-"""What an operator does to a host: promote, roll back, load, unload. Everything else about a switch is serving's."""
+"""What an operator does to a host: promote, roll back, restore, load, unload. All else about a switch is serving's."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import logging
 from collections.abc import Callable, Mapping
 
 from modelhost.config.model import Settings
-from modelhost.errors import ModelHostError
+from modelhost.errors import Conflict, ModelHostError
 from modelhost.registry.base import LATEST, Registry, Status
 from modelhost.registry.mates import check_has_mates
 from modelhost.serving.history import Record
 from modelhost.serving.serving import Serving
+from modelhost.serving.switching import demand_reason
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +81,19 @@ class Switches:
         )
         self._afterwards()
         return record
+
+    def restore(self, component: str, version: str, *, who: str, why: str) -> str:
+        """Takes a rejection back: the version is unstable, as a fresh one, and may be promoted; returns which it is.
+
+        Raises Conflict for one that is not rejected, Unknown, RegistryUnavailable.
+        """
+        demand_reason(who, why)
+        entry = self._registry.find(component, version)
+        if entry.status is not Status.REJECTED:
+            raise Conflict(f"{component} {entry.version} is {entry.status}, not rejected", "promote it as it is")
+        self._registry.mark(component, entry.version, Status.UNSTABLE, who, why)
+        self._afterwards()
+        return entry.version
 
     def scope(self, component: str | None, to_version: str | None, together: bool) -> tuple[str | None, bool]:
         """What a rollback of a set means: everything, where the set is everything; else its first component with its

@@ -15,6 +15,7 @@ from modelhost.http.control import Control, Switched, plain
 from modelhost.http.door import Door
 from modelhost.http.roles import Role
 from modelhost.http.standing import standing
+from modelhost.registry.base import Status
 
 _MOST_RECORDS = 1000
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
@@ -46,6 +47,13 @@ class OnePromotion(_Switch):
     version: Number
 
 
+class Restoration(_Asked):
+    """A rejected version that may be promoted again."""
+
+    version: Number
+    reason: Text
+
+
 class Rollback(_Switch):
     """`to_version`, or for everything `to_generation`: where to; what served before and is stable by default.
 
@@ -64,7 +72,7 @@ class Nothing(_Asked):
 
 
 def routes(door: Door, control: Control) -> APIRouter:
-    """promote, rollback, status, history, reload."""
+    """promote, rollback, restore, status, history, reload."""
     router = APIRouter(route_class=Route, tags=["operations"])
     host = door.host
 
@@ -123,6 +131,15 @@ def routes(door: Door, control: Control) -> APIRouter:
     @router.post("/rollback/{component}")
     async def roll_back(request: Request, component: str) -> Response:
         return await rolled_back(request, component)
+
+    @router.post("/restore/{component}")
+    async def restore(request: Request, component: str) -> dict[str, str]:
+        async with door.acting(request, Role.OPERATOR, "restore") as action:
+            asked = await door.asked(request, Restoration)
+            action.target, action.why = {component: asked.version}, asked.reason
+            number = await door.aside(host.restore, component, asked.version, who=action.who, why=asked.reason)
+            action.target = {component: number}
+        return {"component": component, "version": number, "status": str(Status.UNSTABLE)}
 
     @router.post("/configuration/reload")
     async def reload(request: Request) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class Bringer:
     def check(self, entry: Entry) -> None:
         """Raises Refused for a rejected version, and what the checks raise."""
         if entry.status is Status.REJECTED:
-            raise Refused(f"{entry.component} {entry.version} is rejected", "mark it stable first, or name another")
+            raise Refused(f"{entry.component} {entry.version} is rejected", "restore it first, or name another")
         for check in self.checks:
             check(entry)
 

@@ -109,12 +109,13 @@ def _live(parts: Switching) -> tuple[dict[str, str], int, Mapping[str, Loaded]]:
 
 
 def _last_word(parts: Switching, component: str, version: str) -> str:
-    """Who rejected it and why."""
+    """What to do, and who rejected it and why."""
     try:
         words = [change for change in parts.registry.log(component) if change.version == version]
     except Unknown:
         words = []
-    return f"{words[-1].who}: {words[-1].why}" if words else "name another"
+    said = f" (by {words[-1].who}: {words[-1].why})" if words else ""
+    return f"restore it first, or name another{said}"
 
 
 def _spoken(versions: Mapping[str, str]) -> str:

@@ -143,6 +143,9 @@ class Board(Protocol):
     def is_so(self, component: str, version: str) -> bool:
         """Whether promoting it would change nothing."""
 
+    def restore(self, component: str, version: str, who: str, why: str) -> bool:
+        """Takes a rejection back, before the gate asks the version; False where there was none to take back."""
+
     def promote(self, component: str, version: str, who: str, why: str) -> Switched:
         """Checked first; harmless where it is so already."""
 

@@ -34,6 +34,10 @@ class RegistryBoard:
     def is_so(self, component: str, version: str) -> bool:
         return version in self._registry.stable(component)
 
+    def restore(self, component: str, version: str, who: str, why: str) -> bool:
+        """Nothing to do: here a promotion takes a rejection back by itself."""
+        return False
+
     def promote(self, component: str, version: str, who: str, why: str) -> Switched:
         """Marks it stable, once its files were checked. Raises Refused where they are not as published."""
         number, stable = self.number(component, version), self._registry.stable(component)

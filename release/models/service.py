@@ -16,6 +16,7 @@ from release.models.base import Held, Switched
 
 VERSION_HEADER = "X-Model-Version"
 SET_HEADER = "X-Model-Set"
+REJECTED = "rejected"
 _CONNECT_S = 5.0
 _LOOK_S = 15.0
 _SWITCH_S = 900.0  # it loads and warms up gigabytes before it answers
@@ -49,6 +50,14 @@ class ModelService:
             status = None if serves else str(row.get("reason", ""))  # the index says of what serves just that
             found.append(Held(component, version, str(row.get("state", "")), serves, status))
         return found
+
+    def stand_ins(self) -> list[Held]:
+        """What serves while no version of its component can: code of the service, in no registry."""
+        return [
+            Held(name, str(each.get("version", "")), "READY", True, "fallback")
+            for name, each in self._serving().items()
+            if each.get("fallback") is True
+        ]
 
     def serving(self) -> dict[str, str]:
         """Component → the version that serves."""
@@ -92,6 +101,11 @@ class ModelService:
         generation serves than `expect`."""
         asked = {"version": version, "reason": reason, **_expected(expect)}
         return _mapping(self._ask("POST", f"/promote/{quote(component, safe='')}", asked, _SWITCH_S), self._base)
+
+    def restore(self, component: str, version: str, reason: str) -> None:
+        """Takes a rejection back. Raises Refused for what is not rejected."""
+        asked = {"version": version, "reason": reason}
+        self._ask("POST", f"/restore/{quote(component, safe='')}", asked, _LOOK_S)
 
     def rollback(
         self, component: str, to: str | None, reason: str, together: bool, expect: int | None = None
@@ -165,6 +179,13 @@ class ServiceBoard:
 
     def is_so(self, component: str, version: str) -> bool:
         return self.current(component) == version
+
+    def restore(self, component: str, version: str, who: str, why: str) -> bool:
+        known = {(held.component, held.version): held.status for held in self._service.held()}
+        if known.get((component, version)) != REJECTED:
+            return False
+        self._service.restore(component, version, f"{why} (asked for by {who})")
+        return True
 
     def promote(self, component: str, version: str, who: str, why: str) -> Switched:
         told = self._service.promote(component, version, f"{why} (asked for by {who})", self._expect)

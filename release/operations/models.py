@@ -115,7 +115,7 @@ def switched_to(ledger: Ledger) -> list[tuple[str, str]]:
 
 def held(service: ModelService, component: str | None) -> list[Held]:
     """What a service knows of, of one component or of all. Raises UsageError for a component that it does not have."""
-    found = service.held()
+    found = sorted([*service.stand_ins(), *service.held()], key=lambda one: one.component)
     wanted = [one for one in found if component in (None, one.component)]
     if not wanted and component is not None:
         there = ", ".join(dict.fromkeys(one.component for one in found)) or "none"

@@ -32,6 +32,7 @@ class Wish:
     version: str | None
     reason: str
     ignore_freeze: str | None = None  # a person's reason for promoting within a freeze window
+    restore: bool = False  # it was rejected by mistake
 
 
 def promote(hands: Hands, board: Board, wish: Wish, gate: Gate, hold_lock: Callable[[str], Any]) -> Result:
@@ -55,6 +56,8 @@ def promote(hands: Hands, board: Board, wish: Wish, gate: Gate, hold_lock: Calla
             board.demand_expected()  # before the gate, which takes minutes; the switch itself asks again
             if board.is_so(wish.component, version):
                 return recording.done(board.promote(wish.component, version, hands.actor, wish.reason))
+            if wish.restore and board.restore(wish.component, version, hands.actor, wish.reason):
+                hands.ledger.note("rejection taken back", wish.reason, switch_id, actor=hands.actor)
             verdict = models_gate.require(hands, switch_id, gate, board, wish.component, version)
             _require_unchanged(board, row)
             with hands.interruption.shield():

@@ -242,6 +242,35 @@ def test_from_a_fallback_one_gets_to_a_version_through_the_same_gate(
     assert verdict.evidence["live"]["release"] == "translator 0.0.0-fallback"
 
 
+def test_a_version_that_was_left_by_mistake_comes_back_through_the_gate(
+    call: Call, manifest: Callable[[str], None], running: Translating, tmp_path: Path
+) -> None:
+    manifest("")
+    assert call("models", "promote", "translator", "1.1.0", *WHY).code == 0
+    assert call("models", "rollback", "translator", *WHY).code == 0
+    refused = call("models", "promote", "translator", "1.1.0", *WHY)
+    assert refused.code == 1 and "restore it first" in refused.out + refused.err
+    assert running.serving == "1.0.0"
+    assert call("models", "promote", "translator", "1.1.0", *WHY, "--restore").code == 0
+    assert translated(running) == (CASES[0][1], "1.1.0")
+    _, (verdict,) = recorded(tmp_path)
+    assert verdict.outcome is Outcome.PASS
+    assert call("models", "promote", "translator", "1.2.0", *WHY, "--restore").code == 1  # the gate is not left out
+
+
+def test_a_fallback_that_serves_has_a_row_of_its_own(
+    call: Call, manifest: Callable[[str], None], running: Translating
+) -> None:
+    running.stop()
+    running.start(wrong_without_any=10)
+    manifest("")
+    assert call("models", "rollback", "translator", *WHY).code == 0
+    rows = json.loads(call("models", "list", "--json").out)["versions"]
+    assert (rows[0]["version"], rows[0]["serves"], rows[0]["status"]) == ("0.0.0-fallback", True, "fallback")
+    assert not any(row["serves"] for row in rows[1:])
+    assert "0.0.0-fallback" in call("models", "show", "translator").out
+
+
 @pytest.mark.usefixtures("manifest")
 def test_a_signal_while_the_gate_asks_ends_it_with_nothing_changed(
     call: Call, running: Translating, tmp_path: Path

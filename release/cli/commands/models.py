@@ -175,6 +175,7 @@ def _described(session: Session, service: ModelService, component: str, version:
 @click.option("--without-gate", metavar="REASON", help="Do not ask the quality gate, and say why; kept in the ledger.")
 @vouching
 @click.option("--ignore-freeze", metavar="REASON", help="Promote within a freeze window, and say why.")
+@click.option("--restore", is_flag=True, help="Of a service: also where it was rejected, as by a rollback by mistake.")
 @common
 @click.pass_context
 def promote(
@@ -190,6 +191,7 @@ def promote(
     approve: bool,
     accept_no_data: dict[str, str],
     ignore_freeze: str | None,
+    restore: bool,
 ) -> int:
     """Let a version serve, or mark it stable, after the quality gate.
 
@@ -201,6 +203,7 @@ def promote(
     \b
       release models promote translator 1.1.0 --reason 'better on names'
       release models promote translator 1.1.0 --reason 'better on names' --without-gate 'compared by hand'
+      release models promote translator 1.1.0 --reason 'it was not the model' --restore
     """
     _one_place(context, url, registry)
     with Session.of(context, live=True) as session:
@@ -219,7 +222,7 @@ def promote(
             accepted=accept_no_data.get(models_gate.NAME),
             approved=approve,
         )
-        wish = models_switch.Wish(component, version, reason, ignore_freeze)
+        wish = models_switch.Wish(component, version, reason, ignore_freeze, restore)
         return session.done(models_switch.promote(hands, board, wish, gate, partial(desk.hold, hands)))
 
 
@@ -245,8 +248,8 @@ def rollback(
     """Go back to the version before, or to a named one.
 
     Of a service to what served before and is stable, in a registry to the newest stable one below `latest`. What is
-    left is rejected, and comes back only by `promote`. Given twice it goes further back. It waits for nothing: no gate
-    is asked, and a deployment that is under way does not matter.
+    left is rejected, and comes back only by `promote`, of a service with --restore. Given twice it goes further back.
+    It waits for nothing: no gate is asked, and a deployment that is under way does not matter.
 
     \b
       release models rollback translator --reason 'wrong names'

@@ -209,3 +209,34 @@ def test_a_role_in_a_rule_comes_from_a_verified_token_alone(site: Site) -> None:
     assert site.ask("GET", "/say/x", role=Role.OPERATOR).json()["model"] == "model 1.1.0"
     forged = {"X-User-Role": "admin", "user_role": "admin"}
     assert site.ask("GET", "/say/x?user_role=admin", headers=forged).json()["model"] == "model 1.1.0"
+
+
+def test_what_was_left_by_mistake_is_restored_promoted_and_can_be_gone_back_to(site: Site) -> None:
+    site.pair("1.0.0", "1.1.0")
+    host = site.start()
+    for versions in (BACK, BOTH):
+        host.promote(versions, who="ann", why="both served")
+    wish = {"versions": BOTH, "reason": "it was the network"}
+    left = site.ask("POST", "/rollback", {"reason": "slow answers"}, role=Role.OPERATOR)
+    assert left.json()["versions"] == BACK
+    refused = site.ask("POST", "/promote", wish, role=Role.OPERATOR)
+    assert refused.status_code == 422
+    assert "restore it first" in refused.json()["hint"]
+    assert "operator-of-tests: slow answers" in refused.json()["hint"]
+    why = {"version": "v1.1.0", "reason": "it was the network"}
+    assert site.ask("POST", "/restore/model", why, role=Role.VIEWER).status_code == 403
+    for component in BOTH:
+        restored = site.ask("POST", f"/restore/{component}", why, role=Role.OPERATOR)
+        assert restored.json() == {"component": component, "version": "1.1.0", "status": "unstable"}
+    assert dict(host.serving.live.current().versions) == BACK
+    again = site.ask("POST", "/restore/model", why, role=Role.OPERATOR)
+    assert (again.status_code, again.json()["hint"]) == (409, "promote it as it is")
+    assert site.ask("POST", "/restore/model", {**why, "version": "7.0.0"}, role=Role.OPERATOR).status_code == 404
+    assert site.ask("POST", "/promote", wish, role=Role.OPERATOR).json()["versions"] == BOTH
+    word = [change for change in host.registry.log("model") if change.version == "1.1.0"][-2]
+    assert (word.status, word.who, word.why) == (Status.UNSTABLE, "operator-of-tests", "it was the network")
+    noted = [line for line in site.audit() if line["what"] == "restore"]
+    assert [line["result"] for line in noted] == ["refused", "done", "done", "refused", "refused"]
+    assert noted[1]["target"] in ({"model": "1.1.0"}, {"tokenizer": "1.1.0"})
+    assert site.ask("POST", "/promote", {"versions": BACK, "reason": "look"}, role=Role.OPERATOR).status_code == 200
+    assert site.ask("POST", "/rollback", {"reason": "enough"}, role=Role.OPERATOR).json()["versions"] == BOTH
