@@ -123,6 +123,14 @@ def answer(asked: Asked, models: Models, name: str, infer: Infer | None, recorde
     return Response(b"".join([content, *answered.raw]), media_type="application/octet-stream", headers=headers)
 
 
+def text_length(asked: Asked) -> int | None:
+    """Characters of all texts together, which a rule may ask for; None where there is none. Raises InvalidRequest."""
+    texts = [array(part).ravel() for part in asked.parts if part.datatype == "BYTES"]
+    if not texts:
+        return None
+    return sum(len(value.decode("utf-8", "replace")) for values in texts for value in values)
+
+
 def spoken(parts: Sequence[Part], inputs: Arrays) -> str:
     """The inputs for the record of requests: a text as it is, line by line; numbers by their shape and digest."""
     lines: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -70,9 +71,12 @@ def routes(
         facts = await door.facts(request, version=version)
         content = await door.content(request)
         about = _about(host, name, facts.version)
+        read = door.read if len(content) > _LARGE_BYTES else run_in_threadpool
+        asked = await read(inference.read, content, request.headers.get(HEADER_LENGTH), door.most_json)
+        if about in host.settings.routing and host.settings.routing[about].rules:
+            length = await read(inference.text_length, asked)
+            facts = replace(facts, features={} if length is None else {"text_length": length})
         async with host.request(facts, about, wait) as models:
-            read = door.read if len(content) > _LARGE_BYTES else run_in_threadpool
-            asked = await read(inference.read, content, request.headers.get(HEADER_LENGTH), door.most_json)
             recorded = host.settings.http.record is not None
             answer = await run_in_threadpool(inference.answer, asked, models, name, infer.get(name), recorded)
             answer.headers.update(headers_of(models))

@@ -16,7 +16,7 @@ from tests.modelhost.serving.workshop import eventually
 EXPERIMENT = """
 routing:
   translation:
-    rules: [{name: short, when: text_length < 3, version: stable}]
+    rules: [{name: short, when: text_length == 6, version: stable}]
     weights: {name: AB, variants: {treatment: {version: 1.0.0, share: 100%}}}
 """
 RECORD = "http: {tokens: tokens.jsonl, audit: audit.jsonl, record: {path: requests.jsonl, preview: 3}}"
@@ -39,6 +39,20 @@ def test_or_the_default_answers_where_the_configuration_says_so(site: Site) -> N
     assert (answer.status_code, answer.headers["X-Model-Version"]) == (200, "1.0.0")
 
 
+def test_a_rule_over_the_length_of_texts_decides_for_tensors_too(site: Site) -> None:
+    site.pair("1.0.0", "1.1.0")
+    rule = "rules: [{name: short, when: text_length == 2, version: 1.0.0}]"
+    site.start(CONFIGURATION + f"routing: {{translation: {{{rule}}}}}")
+
+    def answered(*texts: str) -> str:
+        numbers = {"name": "numbers", "datatype": "FP32", "shape": [1, 4], "data": [0] * 4}
+        text = {"name": "text", "datatype": "BYTES", "shape": [len(texts)], "data": list(texts)}
+        return str(site.ask("POST", "/v2/models/model/infer", {"inputs": [text, numbers]}).json()["model_version"])
+
+    eventually(lambda: answered("你好") == "1.0.0")
+    assert (answered("a", "b"), answered("long"), answered()) == ("1.0.0", "1.1.0", "1.1.0")
+
+
 def test_headers_log_lines_and_the_record_name_version_and_variant(site: Site) -> None:
     site.pair("1.0.0", "1.1.0")
     line = next(line for line in CONFIGURATION.splitlines() if line.startswith("http:"))
@@ -48,13 +62,13 @@ def test_headers_log_lines_and_the_record_name_version_and_variant(site: Site) -
     try:
         host = site.start(CONFIGURATION.replace(line, RECORD) + EXPERIMENT)
         eventually(lambda: site.ask("GET", "/say/warm").headers["X-Model-Version"] == "1.0.0")
-        assert site.ask("GET", "/say/no").headers["X-Model-Version"] == "1.1.0"
+        assert site.ask("GET", "/say/longer").headers["X-Model-Version"] == "1.1.0"
         treated = site.ask("GET", "/say/hello")
         tensors = site.infer()
     finally:
         logging.getLogger().removeHandler(handler)
     assert (treated.headers["X-Model-Version"], treated.headers["X-Model-Variant"]) == ("1.0.0", "AB:treatment")
-    assert "[1.1.0] hears no" in written.getvalue()
+    assert "[1.1.0] hears longer" in written.getvalue()
     assert "[1.0.0] [AB:treatment] hears hello" in written.getvalue()
 
     host.close()
