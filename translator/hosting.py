@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from modelhost.cluster.membership import Membership
 from modelhost.errors import ModelHostError
 from modelhost.host.host import ModelHost
 from modelhost.loading.base import Loaded
@@ -34,6 +35,7 @@ class Hosting:
     def __init__(self, settings: Settings, host: ModelHost, registry: Path | None, scratch: Path) -> None:
         self.settings = settings
         self.host = host
+        self.membership = Membership.of(host) if host.settings.cluster is not None else None
         self._registry = registry
         self._scratch = scratch
 
@@ -66,10 +68,16 @@ class Hosting:
             raise
 
     def start(self) -> None:
-        """Fill the registry where it is empty, load and warm up the first set. Raises `StartError`."""
+        """Fill the registry where it is empty, load and warm up the first set. Raises `StartError`.
+
+        A member of a cluster goes on loading what is committed there when this returns.
+        """
         try:
             if self._registry is not None:
                 self._fill(self._registry)
+            if self.membership is not None:
+                self.membership.start()
+                return
             record = self.host.start()
         except ModelHostError as error:
             raise StartError(str(error)) from error

@@ -14,6 +14,8 @@ from fastapi import Request
 
 from modelhost.errors import InvalidRequest, ModelHostError, Unavailable
 from modelhost.host.request import Request as Models
+from modelhost.http.control import Control, HostControl
+from modelhost.http.replicas import ClusterControl
 from modelhost.http.service import ModelHttp
 from modelhost.registry.base import Entry
 from translator.answering import Answer
@@ -37,7 +39,10 @@ class Service:
 
     def __init__(self, hosting: Hosting, on_failure: Callable[[], None]) -> None:
         self.hosting = hosting
-        self.http = ModelHttp(hosting.host, infer={MODEL: self.infer}, wait=PATIENCE)
+        member = hosting.membership
+        self._control: Control = HostControl(hosting.host) if member is None else ClusterControl(member)
+        self.http = ModelHttp(hosting.host, infer={MODEL: self.infer}, control=self._control, wait=PATIENCE)
+        self.http.membership = member
         self.metrics = Metrics(self.http.metrics.registry)
         self.metrics.waiting.set_function(self._waiting)
         self.status = "loading"
@@ -60,7 +65,7 @@ class Service:
         self._tell()
         self.status = "ok"
         self.metrics.ready.set(1)
-        LOG.info("model %s is ready after %.1f s", self.serving(), time.monotonic() - began)
+        LOG.info("model %s is ready after %.1f s", self.serving() or "of the cluster", time.monotonic() - began)
 
     def stop(self) -> None:
         """Finish what is queued."""
@@ -72,7 +77,9 @@ class Service:
     def health(self) -> str:
         """`ok`, `loading` or `failed`."""
         worker = self._worker()
-        return "failed" if worker is not None and not worker.alive else self.status
+        if worker is not None and not worker.alive:
+            return "failed"
+        return "loading" if self.status == "ok" and self._control.why_not_ready() else self.status
 
     def serving(self) -> str:
         """The name of the model that serves (`v1.1.0`); empty before the first, and for the fallback."""

@@ -250,6 +250,27 @@ def test_rules_of_a_configuration_of_ones_own_decide_and_a_hangup_reads_it_again
     assert all(len(line["preview"]) <= 4 for line in kept)
 
 
+def test_two_services_on_one_registry_switch_together(start: Start, token: tuple[Path, str], tmp_path: Path) -> None:
+    folders = model_folders(MODELS)
+    bundle.fill(tmp_path / "registry", folders)
+    bundle.mark_stable(tmp_path / "registry", folders, "a test")
+    both = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        file = tmp_path / name / "modelhost.yaml"
+        text = CONFIGURATION.format(limit=0).replace("root: registry", "root: ../registry")
+        text = text.replace("http: {", f"http: {{tokens: {token[0]}, ")
+        file.write_text(text + "cluster: {group: translators}\n")
+        both.append(start(TRANSLATOR_CONFIG=str(file), TRANSLATOR_STATE=str(tmp_path / name / "state")))
+    for running in both:
+        running.wait_until_ready()
+    assert [serving(running) for running in both] == [NEW, NEW]
+    assert act(both[0], token[1], "/promote/model", version="1.0.0", reason="a trial").status_code == 200
+    assert [serving(running) for running in both] == [OLD, OLD]
+    assert act(both[1], token[1], "/rollback/model", reason="it was worse").status_code == 200
+    eventually(lambda: [serving(running) for running in both] == [NEW, NEW])
+
+
 def eventually(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not holds():
