@@ -65,7 +65,14 @@ class Service:
         self._tell()
         self.status = "ok"
         self.metrics.ready.set(1)
-        LOG.info("model %s is ready after %.1f s", self.serving() or "of the cluster", time.monotonic() - began)
+        LOG.info("%s is ready after %.1f s", self._what(), time.monotonic() - began)
+
+    def _what(self) -> str:
+        """What serves, for a person; a member of a cluster serves nothing until it has looked what the others do."""
+        loaded = self.hosting.serving()
+        if loaded is None:
+            return "the member of the cluster"
+        return "the fallback" if loaded.fallback else f"model {self.serving()}"
 
     def stop(self) -> None:
         """Finish what is queued."""

@@ -149,7 +149,7 @@ class Returns:
             raise NothingStable(
                 f"no set that was committed before is left and stable for {asked.component or 'the whole set'}, and no "
                 "other fallback is declared",
-                "; ".join(passed_over) or "publish a version, mark it stable, and promote it",
+                "; ".join(passed_over) or "publish and promote a version, or restore one that was left by mistake",
             )
         return {**current.versions, **dict.fromkeys(chosen, FALLBACK_VERSION)}
 

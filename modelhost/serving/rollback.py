@@ -156,7 +156,7 @@ class Roller:
             why = "its fallback serves already" if chosen else "no fallback is declared"
             raise NothingStable(
                 f"{what}: no version that served is left and stable, and {why}",
-                _listed(passed_over) or "publish a version, mark it stable, and swap to it",
+                _listed(passed_over) or "publish and promote a version, or restore one that was left by mistake",
             )
         staying = {name: each if each.fallback else each.entry for name, each in serving.items()}
         return {**staying, **chosen}

@@ -109,13 +109,13 @@ def _live(parts: Switching) -> tuple[dict[str, str], int, Mapping[str, Loaded]]:
 
 
 def _last_word(parts: Switching, component: str, version: str) -> str:
-    """What to do, and who rejected it and why."""
+    """Who rejected it and why, and what to do."""
     try:
         words = [change for change in parts.registry.log(component) if change.version == version]
     except Unknown:
         words = []
-    said = f" (by {words[-1].who}: {words[-1].why})" if words else ""
-    return f"restore it first, or name another{said}"
+    said = f"{words[-1].who}: {words[-1].why}; " if words else ""
+    return f"{said}restore it first, or name another"
 
 
 def _spoken(versions: Mapping[str, str]) -> str:
