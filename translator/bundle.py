@@ -1,4 +1,8 @@
-"""The models of a folder as versions of one registry: `python -m translator.bundle REGISTRY` fills one.
+"""Models as versions of one registry: `python -m translator.bundle REGISTRY` fills one with the bundled ones.
+
+`--models FOLDER` takes those of another folder, or FOLDER itself where it is a model; a service may run meanwhile.
+Where the folder has a file SERVE, what that names and what is older is stable; otherwise a version waits for somebody
+to promote it.
 
 Each becomes a version of `model`, with its weights as they are and as CTranslate2 computes them; its vocabulary becomes
 a version of `tokenizer`, which the model names by digest; what cleans a line is a version of `postprocessing`.
@@ -9,7 +13,9 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import getpass
 import hashlib
+import os
 import re
 import sys
 import tempfile
@@ -31,7 +37,7 @@ from translator.compiled import compiled
 from translator.conversion import COMPILED
 from translator.errors import StartError
 from translator.model import demand_directory
-from translator.settings import MODELS, model_folders, served_model
+from translator.settings import CHOICE, MODELS, model_folders, served_model
 
 MODEL, TOKENIZER, POSTPROCESSING = "model", "tokenizer", "postprocessing"
 COMPONENTS = (MODEL, TOKENIZER, POSTPROCESSING)
@@ -44,7 +50,7 @@ PREPROCESSING = "sentences of Marian pieces/1"
 CLEANED = "postprocessing.json/1"
 
 
-def fill(root: Path, folders: Sequence[Path], convert: bool = True, allow_pickle: bool = False) -> None:
+def fill(root: Path, folders: Sequence[Path], convert: bool = True, allow_pickle: bool = False, who: str = WHO) -> None:
     """Publish each Marian folder that the registry at `root` lacks; one of another content is refused.
 
     `convert` False leaves out what CTranslate2 needs. Raises `StartError`.
@@ -52,11 +58,19 @@ def fill(root: Path, folders: Sequence[Path], convert: bool = True, allow_pickle
     root.mkdir(parents=True, exist_ok=True)
     with locked(root / ".filling"):
         try:
-            _publish_postprocessing(root)
+            _publish_postprocessing(root, who)
             for folder in folders:
-                _publish_folder(root, folder, convert, allow_pickle)
+                _publish_folder(root, folder, convert, allow_pickle, who)
         except ModelHostError as error:
             raise StartError(f"{root}: {error}") from error
+
+
+def models_of(folder: Path) -> list[Path]:
+    """The models of a folder, or the folder itself where it is one. Raises `StartError` where there is none."""
+    found = [folder.resolve()] if (folder / "config.json").is_file() else model_folders(folder)
+    if not found:
+        raise StartError(f"{folder} has no model: name a Marian directory, such as v1.2.0, or the folder of some")
+    return found
 
 
 def version_of(folder: Path) -> str:
@@ -93,7 +107,7 @@ def _changes(registry: DirectoryRegistry, component: str, folder: Path) -> list[
     return [change for change in registry.log(component) if change.version == version_of(folder)]
 
 
-def _publish_postprocessing(root: Path) -> Entry:
+def _publish_postprocessing(root: Path, who: str) -> Entry:
     about = {
         "component": POSTPROCESSING,
         "version": "1.0.0",
@@ -104,10 +118,10 @@ def _publish_postprocessing(root: Path) -> Entry:
         "postprocessing": CLEANED,
         **_untrained(),
     }
-    return _published(root, {postprocessing.FILE: postprocessing.BUNDLED}, about)
+    return _published(root, {postprocessing.FILE: postprocessing.BUNDLED}, about, who)
 
 
-def _publish_folder(root: Path, folder: Path, convert: bool, allow_pickle: bool) -> None:
+def _publish_folder(root: Path, folder: Path, convert: bool, allow_pickle: bool, who: str) -> None:
     weights = demand_directory(folder, allow_pickle)
     registry, version = DirectoryRegistry(root), version_of(folder)
     try:
@@ -117,7 +131,7 @@ def _publish_folder(root: Path, folder: Path, convert: bool, allow_pickle: bool)
     if there is not None:
         _demand_same(there, weights)
         return
-    vocabulary = _publish_tokenizer(root, folder, version)
+    vocabulary = _publish_tokenizer(root, folder, version, who)
     names = [name for name in ("config.json", "generation_config.json", "README.md") if (folder / name).is_file()]
     files = {name: folder / name for name in (weights.name, *names)}
     with tempfile.TemporaryDirectory() as scratch:
@@ -138,7 +152,7 @@ def _publish_folder(root: Path, folder: Path, convert: bool, allow_pickle: bool)
             "mates": {TOKENIZER: vocabulary.info.digest},
             "settings": {NAME: folder.name},
         }
-        _published(root, files, about, allow_pickles=[weights.name] if allow_pickle else [])
+        _published(root, files, about, who, allow_pickles=[weights.name] if allow_pickle else [])
 
 
 def _demand_same(entry: Entry, weights: Path) -> None:
@@ -151,7 +165,7 @@ def _demand_same(entry: Entry, weights: Path) -> None:
         )
 
 
-def _publish_tokenizer(root: Path, folder: Path, version: str) -> Entry:
+def _publish_tokenizer(root: Path, folder: Path, version: str, who: str) -> Entry:
     """The vocabulary of a folder: the version that has it already, or a new one that is numbered as the model."""
     files = {name: (folder / name).resolve() for name in tokenizer.FILES if (folder / name).is_file()}
     about = {
@@ -165,19 +179,21 @@ def _publish_tokenizer(root: Path, folder: Path, version: str) -> Entry:
         **_untrained(),
     }
     with tempfile.TemporaryDirectory() as scratch:
-        digest = _published(Path(scratch), files, about).info.digest
+        digest = _published(Path(scratch), files, about, who).info.digest
     registry = DirectoryRegistry(root)
     known = registry.versions(TOKENIZER) if TOKENIZER in registry.components() else []
     for entry in known:
         if entry.info.digest == digest:
             return entry
-    return _published(root, files, about)
+    return _published(root, files, about, who)
 
 
-def _published(root: Path, files: dict[str, Path], about: dict[str, Any], allow_pickles: Sequence[str] = ()) -> Entry:
-    entry = publish(root, files, about, who=WHO, allow_pickles=allow_pickles).entry
+def _published(
+    root: Path, files: dict[str, Path], about: dict[str, Any], who: str, allow_pickles: Sequence[str] = ()
+) -> Entry:
+    entry = publish(root, files, about, who=who, allow_pickles=allow_pickles).entry
     if entry.component != MODEL and entry.status is Status.UNSTABLE:
-        DirectoryRegistry(root).mark(entry.component, entry.version, Status.STABLE, WHO, "came with its model")
+        DirectoryRegistry(root).mark(entry.component, entry.version, Status.STABLE, who, "came with its model")
     return entry
 
 
@@ -230,16 +246,28 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def caller() -> str:
+    """Who runs this, for the registry's log; a container may have a user without a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
+
+
 def main() -> int:
-    """Fill a registry with the bundled models; what serves, and what is older, is stable."""
+    """Fill a registry; where the folder says what serves, that and what is older is stable."""
     parser = argparse.ArgumentParser(prog="python -m translator.bundle", description=__doc__)
     parser.add_argument("registry", type=Path)
-    parser.add_argument("--models", type=Path, default=MODELS)
+    parser.add_argument("--models", type=Path, default=MODELS, metavar="FOLDER", help="of models, or of one model")
+    parser.add_argument("--allow-pickle", action="store_true", help="also take pytorch_model.bin")
     args = parser.parse_args()
     try:
-        folders = model_folders(args.models)
-        fill(args.registry, folders)
-        mark_stable(args.registry, stable_up_to(folders, served_model(args.models)), "served by this image or before")
+        folders = models_of(args.models)
+        served = served_model(args.models) if args.models == MODELS or (args.models / CHOICE).exists() else None
+        who = caller() if served is None else WHO
+        fill(args.registry, folders, allow_pickle=args.allow_pickle, who=who)
+        if served is not None:
+            mark_stable(args.registry, stable_up_to(folders, served), "served by this image or before")
     except StartError as error:
         print(f"translator.bundle: {error}", file=sys.stderr)
         return 1

@@ -115,7 +115,10 @@ class CompiledLoader(ModelLoader):
         """The weights in CTranslate2. Raises `StartError` where the version was published without."""
         folder: Path = entry.path / COMPILED
         if not folder.is_dir():
-            raise StartError(f"{name_of(entry)} was published without {COMPILED}/: set TRANSLATOR_ENGINE=torch")
+            raise StartError(
+                f"{name_of(entry)} was published without {COMPILED}/: `python -m translator.bundle REGISTRY --models "
+                "FOLDER` makes it, under the next number; or set TRANSLATOR_ENGINE=torch"
+            )
         weights = next(file.sha256 for file in entry.info.files if file.path == "model.safetensors")
         return CompiledNetwork.load(folder, placement.threads, self.beams, weights)
 

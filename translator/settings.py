@@ -11,6 +11,7 @@ from translator.errors import StartError
 
 ENGINES = ("ctranslate2", "torch")
 MODELS = Path(__file__).parent / "models"
+CHOICE = "SERVE"  # the file in it that names the version to serve
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def model_folders(models: Path) -> list[Path]:
 
 def served_model(models: Path) -> Path:
     """The directory that the one line in `models/SERVE` names; an unknown name lists those there are."""
-    choice = models / "SERVE"
+    choice = models / CHOICE
     if not choice.is_file():
         raise StartError(f"{choice} is missing: write the version to serve into it, or set MODEL_DIR")
     name = choice.read_text(encoding="utf-8").strip()

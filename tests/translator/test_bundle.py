@@ -77,6 +77,30 @@ def test_a_version_that_a_person_rejected_stays_rejected(tmp_path: Path) -> None
     assert registry.find(MODEL).version == "1.0.0"
 
 
+def test_a_model_of_ones_own_is_published_beside_the_others_converted_and_waits_to_be_promoted(tmp_path: Path) -> None:
+    root, model = tmp_path / "registry", tmp_path / "v1.2.0"
+    bundle.fill(root, [MODELS / "v1.0.0"], convert=False)
+    shutil.copytree(MODELS / "v1.1.0", model, ignore=shutil.ignore_patterns("ctranslate2"))
+    called = [sys.executable, "-m", "translator.bundle", str(root), "--models", str(model)]
+    done = subprocess.run(called, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "model 1.2.0 unstable" in done.stdout
+    registry = DirectoryRegistry(root)
+    newest, (vocabulary,) = registry.versions(MODEL)[0], registry.versions(TOKENIZER)
+    assert (newest.version, newest.status) == ("1.2.0", Status.UNSTABLE)
+    assert newest.info.mates == {TOKENIZER: vocabulary.info.digest}
+    assert "ctranslate2/model.bin" in {file.path for file in newest.info.files}
+    assert registry.log(MODEL)[-1].who == bundle.caller() != bundle.WHO
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    called = [sys.executable, "-m", "translator.bundle", str(tmp_path / "registry"), "--models", str(tmp_path)]
+    done = subprocess.run(called, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{tmp_path} has no model: name a Marian directory" in done.stderr
+    assert not (tmp_path / "registry").exists()
+
+
 def test_filling_again_changes_nothing(filled: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(filled, tmp_path / "registry"))
     before = {path: path.stat().st_mtime_ns for path in copy.rglob("version.json")}
