@@ -195,7 +195,9 @@ class _Client:
         self.plan, self.tally, self.stopping = plan, tally, stopping
         self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def run(self, shots: Sequence[Shot], first: asyncio.Event) -> None:
+    async def run(self, shots: Sequence[Shot], first: asyncio.Event, after: float) -> None:
+        if after:
+            await asyncio.sleep(after)
         for shot in itertools.cycle(shots):
             if self.stopping.is_set():
                 break
@@ -319,7 +321,8 @@ async def _drive(plan: _Plan, pipe: Connection, tally: _Tally) -> dict[str, Any]
     for number, first in enumerate(firsts):
         turn = number % len(plan.shots)
         client = _Client(plan, tally, stopping)
-        tasks.append(asyncio.create_task(client.run([*plan.shots[turn:], *plan.shots[:turn]], first)))
+        after = plan.pause * number / plan.clients  # or all would come at the same time, pause, and come again
+        tasks.append(asyncio.create_task(client.run([*plan.shots[turn:], *plan.shots[:turn]], first, after)))
     await asyncio.wait([asyncio.create_task(first.wait()) for first in firsts])
     pipe.send("started")
     asyncio.get_running_loop().add_reader(pipe.fileno(), stopping.set)

@@ -75,7 +75,7 @@ def main() -> int:
         "to the flip: from the call within the service, load, checks and warm-up with it; load_state_dict: until it"
         " returned. New answer: from the call over HTTP (restart: the signal) to the first answer of the new set.",
         "p99 at rest: nothing is switched, same run, same process. During: requests under way while a switch was;"
-        " of both, those that were answered.",
+        " of both, those that were answered. Silence: from one answer to the next, whoever asked.",
         f"modelhost {'failed no request and mixed no answer' if kept else 'did NOT keep what it promises'};"
         f" the control {'sees' if control else 'does NOT see'} mixed answers.",
     ]
@@ -147,6 +147,8 @@ def restart(service: Service, switches: Switches, turn: int) -> None:
 
 def _row(way: str, result: LoadResult, switches: Switches, rest: evidence.Window) -> dict[str, Any]:
     found = evidence.latencies(result.exchanges, switches.windows, rest)
+    settled = [each for each in result.exchanges if each.ended >= rest[0]]
+    calm = [each for each in settled if each.ended <= rest[1]]
     called = [(window[0], value) for window, value in zip(switches.windows, switches.led_to, strict=True)]
     firsts = percentiles(evidence.first_answers(result.exchanges, called))
     return {
@@ -164,7 +166,8 @@ def _row(way: str, result: LoadResult, switches: Switches, rest: evidence.Window
         "p99 at rest ms": round(found.rest["p99"] * 1000, 1),
         "p99 during ms": round(found.during["p99"] * 1000, 1),
         "during, of rest": round(found.ratio, 2),
-        "without an answer s": round(evidence.silence(result.exchanges), 3),
+        "longest silence s": round(evidence.silence(settled), 3),
+        "at rest s": round(evidence.silence(calm), 3),
         "why": evidence.reasons(result.reasons),
     }
 
