@@ -23,7 +23,7 @@ from translator.feedback import Feedback, add_feedback
 from translator.hosting import Hosting
 from translator.libre import add_libre
 from translator.metrics import Measured, Metrics
-from translator.naming import HEADER, Named
+from translator.naming import HEADER, Named, in_header
 from translator.schema import (
     ErrorAnswer,
     Health,
@@ -106,7 +106,7 @@ def add_translate(app: FastAPI, answering: Answering, settings: Settings) -> Non
         began = time.perf_counter()
         texts = checked_texts(body.text, settings.limits)
         answer = await answering(request, texts)
-        response.headers.update({**answer.headers, HEADER: answer.version or "fallback"})
+        response.headers.update({**answer.headers, HEADER: in_header(answer.version or "fallback")})
         return TranslateResponse(
             translation=answer.lines[0] if isinstance(body.text, str) else answer.lines,
             model_version=answer.version,

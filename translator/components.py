@@ -10,7 +10,7 @@ from modelhost.errors import IntegrityError
 from modelhost.loading.base import Loaded, Loader, Placement
 from modelhost.registry.base import Entry
 from translator import postprocessing
-from translator.bundle import MARIAN, POSTPROCESSING, TOKENIZER, name_of
+from translator.bundle import MARIAN, POSTPROCESSING, TOKENIZER
 from translator.conversion import COMPILED
 from translator.ctranslate import CompiledNetwork
 from translator.errors import StartError
@@ -116,7 +116,7 @@ class CompiledLoader(ModelLoader):
         folder: Path = entry.path / COMPILED
         if not folder.is_dir():
             raise StartError(
-                f"{name_of(entry)} was published without {COMPILED}/: `python -m translator.bundle REGISTRY --models "
+                f"it was published without {COMPILED}/: `python -m translator.bundle REGISTRY --models "
                 "FOLDER` makes it, under the next number; or set TRANSLATOR_ENGINE=torch"
             )
         weights = next(file.sha256 for file in entry.info.files if file.path == "model.safetensors")

@@ -15,10 +15,11 @@ from modelhost.cluster.membership import Membership
 from modelhost.errors import ModelHostError
 from modelhost.host.host import ModelHost
 from modelhost.loading.base import Loaded
+from modelhost.metadata import canonical_version
 from modelhost.registry.base import Entry, Status
 from modelhost.registry.directory import DirectoryRegistry
 from translator import bundle
-from translator.bundle import COMPONENTS, MODEL, POSTPROCESSING, TOKENIZER
+from translator.bundle import COMPONENTS, MODEL, POSTPROCESSING, TOKENIZER, name_of
 from translator.components import loaders
 from translator.errors import StartError
 from translator.model import Translator
@@ -103,6 +104,13 @@ class Hosting:
         live = self.host.serving.live.serving()
         return live[MODEL] if live is not None else None
 
+    def numbered(self, asked: str | None) -> str | None:
+        """The number of the version that somebody asks for by what people call it, as a folder without a number is;
+        anything else as it was."""
+        if asked is None or is_number(asked):
+            return asked
+        return next((each.version for each in self.host.shelf.entries(MODEL) if name_of(each) == asked), asked)
+
     def versions(self) -> list[tuple[Entry, str]]:
         """The versions that anybody may ask for, the newest first, and of each whether it is `serving`, `loaded` or
         `available` (it is loaded for the first who asks)."""
@@ -118,6 +126,15 @@ class Hosting:
             elif entry.version in routable:
                 found.append((entry, "available"))
         return found
+
+
+def is_number(text: str) -> bool:
+    """Whether it is a version, with a `v` before it or not."""
+    try:
+        canonical_version(text)
+    except ValueError:
+        return False
+    return True
 
 
 def registry_folder(settings: Settings, scratch: Path) -> Path:

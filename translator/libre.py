@@ -29,7 +29,7 @@ from translator.detection import CHINESE_CODE, ENGLISH_CODE, Detected, detect
 from translator.errors import Refusal
 from translator.libre_request import AUTO, Asked, checked, checked_texts, read_fields, refusal
 from translator.markup import read_markup
-from translator.naming import HEADER
+from translator.naming import HEADER, in_header
 from translator.settings import Limits
 from translator.text import has_chinese
 
@@ -188,7 +188,7 @@ def answered(asked: Asked, pieces: list[Piece], answer: Answer | None) -> Transl
 
 def named(answer: Answer) -> dict[str, str]:
     """Headers: who made the answer, and the id by which a thumb names it."""
-    return {**answer.headers, HEADER: answer.version or "fallback", "X-Request-Id": answer.request_id}
+    return {**answer.headers, HEADER: in_header(answer.version or "fallback"), "X-Request-Id": answer.request_id}
 
 
 def shown(detected: Detected) -> Detection:

@@ -1,13 +1,25 @@
-"""Every answer names its model: the one that made it, or, as on the page, the one that serves: `X-Model-Version`."""
+"""Every answer names its model: the one that made it, or, as on the page, the one that serves: `X-Model-Version`.
+
+A model is called as its folder is, in whatever script; what no header can hold is percent-encoded there.
+"""
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable
+from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = "X-Model-Version"
 NAME = HEADER.lower().encode()
+
+PLAIN = string.punctuation.replace("%", "")  # beside letters and digits
+
+
+def in_header(name: str) -> str:
+    """The name of a model as a header takes it: `v1.1.0` as it is, `模型` percent-encoded."""
+    return quote(name, safe=PLAIN)
 
 
 class Named:
@@ -24,7 +36,7 @@ class Named:
             if message["type"] == "http.response.start":
                 headers = list(message.get("headers", []))
                 if all(name.lower() != NAME for name, _ in headers):
-                    headers.append((NAME, self._serving().encode("latin-1", "replace")))
+                    headers.append((NAME, in_header(self._serving()).encode("ascii")))
                 message = {**message, "headers": headers}
             await send(message)
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 from fastapi import Request
@@ -123,6 +124,7 @@ class Service:
             raise loading()
         try:
             facts = await self.http.facts(request, language="zh", text_length=sum(map(len, texts)))
+            facts = replace(facts, version=self.hosting.numbered(facts.version))
             async with self.hosting.host.request(facts, SET, PATIENCE) as models:
                 models.input = "\n".join(texts)
                 return await self._with(models, texts)

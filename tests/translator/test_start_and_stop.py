@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -104,3 +105,25 @@ def test_weights_cut_short_end_it_with_a_reason(start: Start, tmp_path: Path) ->
     output, _ = running.process.communicate(timeout=120)
     assert running.process.returncode == 1
     assert "cannot be converted" in output and str(folder) in output
+
+
+def test_a_model_in_a_folder_of_any_name_is_answered_with_and_asked_for_by_that_name(
+    start: Start, tmp_path: Path
+) -> None:
+    folder = tmp_path / "我的 模型"
+    shutil.copytree(MODEL, folder)
+    running = start(MODEL_DIR=str(folder))
+    running.wait_until_ready()
+    (offered,) = httpx.get(f"{running.url}/versions").json()["versions"]
+    assert offered["version"] == folder.name
+    for asked in (None, offered["version"]):
+        answer = httpx.post(
+            f"{running.url}/translate", params={"version": asked} if asked else {}, json={"text": "你好"}
+        )
+        assert (answer.status_code, answer.json()["model_version"]) == (200, folder.name), answer.text
+        assert unquote(answer.headers["X-Model-Version"]) == folder.name
+    other = {"q": "你好", "source": "zh", "target": "en"}
+    answer = httpx.post(f"{running.url}/libretranslate/translate", json=other)
+    assert (answer.status_code, unquote(answer.headers["X-Model-Version"])) == (200, folder.name), answer.text
+    page = httpx.get(running.url)
+    assert (page.status_code, unquote(page.headers["X-Model-Version"])) == (200, folder.name)
