@@ -19,6 +19,7 @@ from modelhost.http.control import Control, HostControl
 from modelhost.http.replicas import ClusterControl
 from modelhost.http.service import ModelHttp
 from modelhost.registry.base import Entry
+from modelhost.routing import logs
 from translator.answering import Answer
 from translator.bundle import MARIAN, MODEL, name_of
 from translator.errors import Refusal, StartError, loading, of_host
@@ -52,6 +53,7 @@ class Service:
 
     def start(self) -> None:
         """Load in a thread of its own: /health answers 503 from the first moment."""
+        logs.mark(*logging.getLogger().handlers, *logging.getLogger("uvicorn").handlers)  # lines name their version
         threading.Thread(target=self._load, name="loader", daemon=True).start()
 
     def _load(self) -> None:
