@@ -1,20 +1,22 @@
-"""The first set after a start: the wanted one, else one that served before, else what can serve with fallbacks."""
+"""The first set after a start: the wanted one, one that served before, an older one, or what can with fallbacks."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 
-from modelhost.errors import LoadFailed, ModelHostError, Refused, Unknown
+from modelhost.errors import LoadFailed, ModelHostError, Refused, RegistryUnavailable, Unknown
 from modelhost.loading.base import Loaded
+from modelhost.metadata import canonical_version
 from modelhost.registry.base import LATEST, Entry, Status
 from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.history import Kind, Outcome, Record
 from modelhost.serving.settling import settle
 from modelhost.serving.swap import Swapper
 from modelhost.serving.switching import Attempt, Switching
-from modelhost.serving.targets import earlier_sets
+from modelhost.serving.targets import earlier_sets, left_for_good, older
 
 _UNFIT = (Refused, LoadFailed, Unknown)
 
@@ -32,7 +34,8 @@ class Starter:
         the newest stable version of every component.
 
         One that is refused or fails gives way to the sets that served before and are not rejected, the latest first,
-        and then to declared fallbacks for the components that cannot be loaded; `notes` say so and an alert is sent.
+        then to older stable versions of a component that cannot be loaded, as in a service that was just installed,
+        and then to declared fallbacks for those components; `notes` say so and an alert is sent.
         Raises what refused the wanted set where nothing helps. What a rollback left undone is ended first.
         """
         self.settle()
@@ -41,7 +44,7 @@ class Starter:
             return self._swapper.swap(wanted, who=who, why=why, kind=Kind.START)
         except _UNFIT as error:
             refused = error
-        for target in self._earlier(wanted):
+        for target in chain(self._earlier(wanted), self._older(wanted)):
             try:
                 record = self._swapper.swap(target, who=who, why=f"{why}; {refused.message}", kind=Kind.START)
             except _UNFIT:
@@ -66,6 +69,51 @@ class Starter:
 
     def _earlier(self, wanted: Mapping[str, str]) -> Iterator[dict[str, str]]:
         yield from earlier_sets(self._parts.history.records(), wanted, self._is_allowed)
+
+    def _older(self, wanted: Mapping[str, str]) -> Iterator[dict[str, str]]:
+        """The wanted set with an older stable version, and the mates that it names, for what cannot be loaded."""
+        left = left_for_good(self._parts.history.records())
+        for name, version in wanted.items():
+            if self._loads(name, version):
+                continue
+            for entry in self._stable_below(name, version):
+                if (name, entry.version) not in left:
+                    yield {**wanted, name: entry.version, **self._mates(entry, wanted)}
+
+    def _loads(self, component: str, version: str) -> bool:
+        try:
+            self._parts.pool.lease(component, self._parts.registry.find(component, version).version).release()
+        except _UNFIT:
+            return False
+        return True
+
+    def _stable_below(self, component: str, version: str) -> list[Entry]:
+        """The newest first; all stable ones where it is not even known which one was wanted."""
+        registry = self._parts.registry
+        try:
+            stable = {each.version: each for each in registry.versions(component) if each.status is Status.STABLE}
+        except (*_UNFIT, RegistryUnavailable):
+            return []
+        try:
+            limit = registry.find(component, version).version
+        except _UNFIT:
+            if version == LATEST:
+                return list(stable.values())
+            limit = version
+        try:
+            return [stable[each] for each in older(stable, canonical_version(limit))]
+        except ValueError:  # what was wanted is no version
+            return []
+
+    def _mates(self, entry: Entry, wanted: Mapping[str, str]) -> dict[str, str]:
+        """Component → the version that has the digest that the entry names, of those that are wanted too."""
+        return {
+            mate: each.version
+            for mate, digest in entry.info.mates.items()
+            if mate in wanted
+            for each in self._parts.registry.versions(mate)
+            if each.info.digest == digest
+        }
 
     def _is_allowed(self, component: str, version: str) -> bool:
         try:

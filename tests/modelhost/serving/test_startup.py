@@ -51,6 +51,33 @@ def test_a_damaged_version_gives_way_to_the_set_that_served_before_it(how: str, 
     assert shop.heard[-1].alert
 
 
+@pytest.mark.parametrize("how", ["cut", "version.json"])
+def test_where_nothing_served_yet_a_damaged_version_gives_way_to_an_older_stable_one(how: str, shop: Workshop) -> None:
+    shop.publish("tokenizer", "1.0.0")
+    shop.publish("model", "0.9.0", "1.0.0", "2.0.0")
+    shop.publish("model", "1.5.0", stable=False)
+    newest = shop.registry.find("model", "2.0.0")
+    if how == "version.json":
+        (newest.path / "version.json").unlink()
+    else:
+        damage(newest, how)
+    serving = shop.serve(fallbacks=[shop.dictionary()])
+    record = serving.start()
+    assert answer(serving) == {"model": "model 1.0.0", "tokenizer": "tokenizer 1.0.0"}
+    assert record.fallbacks == () and any("2.0.0" in note for note in record.notes)
+    assert serving.events.flush()
+    assert shop.heard[-1].alert
+
+
+def test_an_older_version_brings_the_mate_that_it_names(shop: Workshop) -> None:
+    for number in ("1.0.0", "2.0.0"):
+        shop.publish("model", number, mates={"tokenizer": shop.publish("tokenizer", number)})
+    damage(shop.registry.find("model", "2.0.0"), "cut")
+    serving = shop.serve(fallbacks=[shop.dictionary()])
+    serving.start()
+    assert answer(serving) == {"model": "model 1.0.0", "tokenizer": "tokenizer 1.0.0"}
+
+
 def test_where_nothing_else_can_serve_the_fallback_does_for_the_component_that_cannot(shop: Workshop) -> None:
     shop.publish("model", "1.0.0")
     shop.publish("tokenizer", "1.0.0")
