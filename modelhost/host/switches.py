@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from modelhost.config.model import Settings
 from modelhost.errors import Conflict, ModelHostError
@@ -44,18 +45,22 @@ class Switches:
         record = self._serving.swap(
             versions, who=who, why=why, generation=generation, expected_generation=expected_generation
         )
-        self.mark_stable({name: record.after[name] for name in versions}, who=who, why=why)
+        problems = self.mark_stable({name: record.after[name] for name in versions}, who=who, why=why)
         self._afterwards()
-        return record
+        return replace(record, notes=(*record.notes, *problems))
 
-    def mark_stable(self, versions: Mapping[str, str], *, who: str, why: str) -> None:
-        """Marks those stable that are not. A registry out of reach is logged: what serves goes on serving."""
+    def mark_stable(self, versions: Mapping[str, str], *, who: str, why: str) -> list[str]:
+        """Marks those stable that are not. Returns what could not be marked, as in a registry out of reach, in words:
+        what serves goes on serving."""
+        problems = []
         for name, version in versions.items():
             try:
                 if self._registry.find(name, version).status is not Status.STABLE:
                     self._registry.mark(name, version, Status.STABLE, who, why)
-            except ModelHostError:
-                _log.exception("%s %s serves, and could not be marked stable", name, version)
+            except ModelHostError as error:
+                problems.append(f"{name} {version} serves, and could not be marked stable: {error.message}")
+                _log.error("%s", problems[-1])
+        return problems
 
     def rollback(
         self,

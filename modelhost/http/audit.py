@@ -78,7 +78,9 @@ class Audit:
             os.close(self._open())
         except OSError as error:
             raise Unavailable(
-                f"the audit trail cannot be written: {error.strerror}", "nothing was done; mend it first", 60.0
+                f"the audit trail {self.path} cannot be written: {error.strerror}",
+                "nothing was done; mend it first",
+                60.0,
             ) from error
 
     def write(self, action: Action) -> None:

@@ -240,3 +240,16 @@ def test_what_was_left_by_mistake_is_restored_promoted_and_can_be_gone_back_to(s
     assert noted[1]["target"] in ({"model": "1.1.0"}, {"tokenizer": "1.1.0"})
     assert site.ask("POST", "/promote", {"versions": BACK, "reason": "look"}, role=Role.OPERATOR).status_code == 200
     assert site.ask("POST", "/rollback", {"reason": "enough"}, role=Role.OPERATOR).json()["versions"] == BOTH
+
+
+def test_a_promotion_that_could_not_be_marked_says_so_to_who_asked(site: Site) -> None:
+    site.pair("1.0.0")
+    site.pair("1.1.0", stable=False)
+    site.start()
+    lock = site.path / "models" / "model" / ".lock"
+    lock.unlink()
+    lock.mkdir()  # as where the registry cannot be written
+    said = site.ask("POST", "/promote", {"versions": BOTH, "reason": "better"}, role=Role.OPERATOR).json()
+    assert (said["outcome"], said["versions"]) == ("switched", BOTH)
+    (note,) = said["notes"]
+    assert note.startswith("model 1.1.0 serves, and could not be marked stable: ")
