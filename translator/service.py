@@ -33,6 +33,7 @@ from translator.text import Batch
 from translator.worker import Worker
 
 LOG = logging.getLogger("uvicorn.error")
+LEAVING = 3.0  # seconds that an end waits for a load that has begun
 PATIENCE = 20.0  # seconds that a request waits for a version that is not in memory yet
 
 
@@ -49,18 +50,22 @@ class Service:
         self.metrics.waiting.set_function(self._waiting)
         self.status = "loading"
         self._on_failure = on_failure
+        self._stopping = False
+        self._loader = threading.Thread(target=self._load, name="loader", daemon=True)
         hosting.host.serving.subscribe(lambda event: self._tell())
 
     def start(self) -> None:
         """Load in a thread of its own: /health answers 503 from the first moment."""
         logs.mark(*logging.getLogger().handlers, *logging.getLogger("uvicorn").handlers)  # lines name their version
-        threading.Thread(target=self._load, name="loader", daemon=True).start()
+        self._loader.start()
 
     def _load(self) -> None:
         began = time.monotonic()
         try:
             self.hosting.start()
         except Exception as error:
+            if self._stopping:  # what it was loading from, or into, is closed
+                return
             LOG.error("%s", error, exc_info=not isinstance(error, StartError))
             self.status = "failed"
             self._on_failure()
@@ -78,7 +83,10 @@ class Service:
         return "the fallback" if loaded.fallback else f"model {self.serving()}"
 
     def stop(self) -> None:
-        """Finish what is queued."""
+        """Finish what is queued. A load that is under way is given a moment; then it is nobody's failure."""
+        self._stopping = True
+        if self._loader.is_alive():
+            self._loader.join(LEAVING)
         self.http.close()
         self.hosting.close()
 
