@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from modelhost.errors import Conflict, InvalidRequest, Refused, RegistryUnavailable, Unknown
-from modelhost.registry.base import Registry, Status
+from modelhost.registry.base import Entry, Registry, Status
 from modelhost.serving.history import History, Outcome, Record
 from modelhost.serving.sets import ServingSet
 from modelhost.serving.targets import Usable, earlier_sets, earlier_versions, left_for_good, older
@@ -50,7 +50,8 @@ class Destinations:
         if component is None:
             yield from earlier_sets(records, current, usable)
             for name in current:
-                yield from ({**current, name: version} for version in self._older(records, name, current[name], usable))
+                for entry in self._older(records, name, current[name], usable):
+                    yield {**current, **mates(self._registry, entry, current), name: entry.version}
             return
         if asked.to_version is not None:
             version = self._registry.find(component, asked.to_version).version
@@ -66,17 +67,19 @@ class Destinations:
             if asked.together:
                 sets = earlier_sets(records, current, usable, component)
                 yield from (each for each in sets if each[component] == version)
-        older_ones = self._older(records, component, current[component], usable)
-        yield from ({**current, component: version} for version in older_ones)
+        for entry in self._older(records, component, current[component], usable):
+            others = mates(self._registry, entry, current) if asked.together else {}
+            yield {**current, **others, component: entry.version}
 
-    def _older(self, records: list[Record], component: str, current: str, usable: Usable) -> list[str]:
+    def _older(self, records: list[Record], component: str, current: str, usable: Usable) -> list[Entry]:
         """Older stable versions that never served here, as in a service that was just installed, the newest first."""
         served = {current, *earlier_versions(records, component, current, lambda *each: True)}
         try:
-            there = [entry.version for entry in self._registry.versions(component)]
+            there = {entry.version: entry for entry in self._registry.versions(component)}
         except (Unknown, Refused, RegistryUnavailable):  # what serves may outlive its registry
             return []
-        return [version for version in older(there, current) if version not in served and usable(component, version)]
+        found = [version for version in older(there, current) if version not in served]
+        return [there[version] for version in found if usable(component, version)]
 
     def way_out(self, asked: Request, serving: ServingSet) -> str:
         """What `together` would do, for the person who has to decide."""
@@ -85,6 +88,17 @@ class Destinations:
             if len(moved) > 1:
                 return f"with together=True these go back as one: {', '.join(moved)}"
         return "no set that served fits; name versions with a swap"
+
+
+def mates(registry: Registry, entry: Entry, among: Collection[str]) -> dict[str, str]:
+    """Component → the version that has the digest which the entry names, of the components `among`."""
+    return {
+        name: each.version
+        for name, digest in entry.info.mates.items()
+        if name in among
+        for each in registry.versions(name)
+        if each.info.digest == digest and each.status is not Status.REJECTED
+    }
 
 
 def demand_sense(asked: Request, serving: ServingSet) -> None:

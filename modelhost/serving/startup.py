@@ -11,6 +11,7 @@ from modelhost.errors import LoadFailed, ModelHostError, Refused, RegistryUnavai
 from modelhost.loading.base import Loaded
 from modelhost.metadata import canonical_version
 from modelhost.registry.base import LATEST, Entry, Status
+from modelhost.serving.destinations import mates
 from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.history import Kind, Outcome, Record
 from modelhost.serving.settling import settle
@@ -78,7 +79,7 @@ class Starter:
                 continue
             for entry in self._stable_below(name, version):
                 if (name, entry.version) not in left:
-                    yield {**wanted, name: entry.version, **self._mates(entry, wanted)}
+                    yield {**wanted, **mates(self._parts.registry, entry, wanted), name: entry.version}
 
     def _loads(self, component: str, version: str) -> bool:
         try:
@@ -104,16 +105,6 @@ class Starter:
             return [stable[each] for each in older(stable, canonical_version(limit))]
         except ValueError:  # what was wanted is no version
             return []
-
-    def _mates(self, entry: Entry, wanted: Mapping[str, str]) -> dict[str, str]:
-        """Component → the version that has the digest that the entry names, of those that are wanted too."""
-        return {
-            mate: each.version
-            for mate, digest in entry.info.mates.items()
-            if mate in wanted
-            for each in self._parts.registry.versions(mate)
-            if each.info.digest == digest
-        }
 
     def _is_allowed(self, component: str, version: str) -> bool:
         try:

@@ -82,6 +82,17 @@ def test_where_nothing_that_served_is_left_an_older_stable_version_will_do(
         serving.rollback(component, who="bob", reason="bad")
 
 
+@pytest.mark.parametrize(("component", "together"), [(None, False), ("model", True)])
+def test_an_older_version_brings_the_mate_that_it_names(component: str | None, together: bool, shop: Workshop) -> None:
+    for number in ("1.0.0", "2.0.0"):
+        shop.publish("model", number, mates={"tokenizer": shop.publish("tokenizer", number)})
+    serving = shop.serve({"model": "2.0.0", "tokenizer": "2.0.0"})
+    with pytest.raises(MateMismatch, match=r"together=True.*tokenizer 2\.0\.0 → 1\.0\.0"):
+        serving.rollback("model", who="bob", reason="bad")
+    serving.rollback(component, who="bob", reason="bad", together=together)
+    assert answer(serving) == {"model": "model 1.0.0", "tokenizer": "tokenizer 1.0.0"}
+
+
 @pytest.mark.parametrize("status", [Status.UNSTABLE, Status.REJECTED])
 def test_a_version_that_is_not_stable_any_more_is_passed_over(status: Status, shop: Workshop) -> None:
     serving = served(shop, "1.0.0", "2.0.0", "3.0.0")
