@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+from release.children import child
 from release.errors import Refused
 
 _SHOWN = 20  # last lines of output that an error shows
@@ -47,23 +48,22 @@ def _ended(code: int) -> str:
 
 
 def _run(command: str, directory: Path, timeout: float, env: Mapping[str, str], said: IO[bytes]) -> int:
-    process = subprocess.Popen(
-        ["/bin/sh", "-c", command],
-        cwd=directory,
-        env={**os.environ, **env},
-        stdin=subprocess.DEVNULL,
-        stdout=said,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        return process.wait(timeout)
-    except subprocess.TimeoutExpired:
-        raise Refused(f"the hook `{command}` took longer than {timeout:.0f} s", hint="raise hooks.timeout") from None
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    options = {"cwd": directory, "env": {**os.environ, **env}, "stdin": subprocess.DEVNULL, "stdout": said}
+    shell = child(["/bin/sh", "-c", command], _end, stderr=subprocess.STDOUT, start_new_session=True, **options)
+    with shell as process:
+        try:
+            code: int = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise Refused(
+                f"the hook `{command}` took longer than {timeout:.0f} s", hint="raise hooks.timeout"
+            ) from None
+        return code
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _end_of(said: IO[bytes]) -> list[str]:

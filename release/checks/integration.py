@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from release.checks import junit
 from release.checks.base import RELEASE, RETRIES, URL, Subject
 from release.checks.junit import Totals
+from release.children import child
 from release.verdict import Verdict, failed, no_data, passed
 
 if TYPE_CHECKING:
@@ -62,11 +63,11 @@ class IntegrationCheck:
         deadline = time.monotonic() + self._section.timeout
         told = time.monotonic()
         with log.open("wb") as output:
-            process = subprocess.Popen(
-                argv, cwd=subject.tree, env=self._environment(subject), stdin=subprocess.DEVNULL, stdout=output,
+            suite = child(
+                argv, _end, cwd=subject.tree, env=self._environment(subject), stdin=subprocess.DEVNULL, stdout=output,
                 stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
-            try:
+            with suite as process:
                 while process.poll() is None:
                     subject.alive()
                     if time.monotonic() >= deadline:
@@ -75,9 +76,7 @@ class IntegrationCheck:
                         told = time.monotonic()
                         subject.progress(f"integration {told - deadline + self._section.timeout:.0f} s")
                     time.sleep(_POLL)
-                return process.returncode
-            finally:
-                _end(process)
+                return int(process.returncode)
 
     def _environment(self, subject: Subject) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from release.children import child
 from release.config.model import Wheelhouse
 from release.errors import BuildFailed
 from release.image.cache import locked, writing
@@ -95,20 +96,25 @@ def command(requirements: Path, python: str, into: Path) -> list[str]:
 def _pip(line: list[str], progress: Progress) -> None:
     tail: list[str] = []
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment
-    ) as process:
-        try:
-            for output in process.stdout or ():
-                tail = [*tail, output.rstrip()][-12:]
-                if output.startswith(("Collecting", "Saved", "  Downloading")):
-                    progress(output.strip())
-        except BaseException:
-            process.kill()
-            raise
+    pip = child(
+        line, _end, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment
+    )
+    with pip as process:
+        for output in process.stdout:
+            tail = [*tail, output.rstrip()][-12:]
+            if output.startswith(("Collecting", "Saved", "  Downloading")):
+                progress(output.strip())
+        process.wait()
     if process.returncode != 0:
         said = [line for line in tail if line.startswith("ERROR:")] or tail or [f"exit code {process.returncode}"]
         raise BuildFailed(f"pip could not download the wheels: {said[0][:300]}", hint=_hint(tail))
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 def _hint(tail: list[str]) -> str:
