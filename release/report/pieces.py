@@ -39,7 +39,9 @@ def cell(value: Any) -> str:
 
 def paragraph(text: str) -> str:
     """Lines of one paragraph, as they were broken."""
-    return "<br>".join(inline(line.strip()) for line in text.splitlines() if line.strip())
+    lines = (inline(line) for line in text.splitlines())
+    # What begins a heading, a list or a command of GitHub's is text here.
+    return "<br>".join(f"\\{line}" if line[0] in "#:+-=" else line for line in lines if line)
 
 
 def inline(text: str) -> str:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from release.ledger.records import DeploymentRow, DeploymentState, Kind, StepRow, StepState
@@ -53,13 +53,15 @@ def test_a_rollback_is_called_one(ledger: Ledger) -> None:
 
 
 @given(st.text(max_size=200))
+@example("::")
+@example("# a heading")
 def test_text_from_outside_makes_no_markup(text: str) -> None:
     table = {"title": text, "columns": ["a", "b"], "rows": [[text, "x"]]}
     steps = [StepRow(1, "d-1", "start", StepState.FAILED, "", 1.0, text)]
     record = Record(ROW, None, steps, [failed("quality", text, tables=[table])], attachments={"candidate.log": text})
     rendered = markdown(record)
     for line in rendered.splitlines():
-        assert not line.startswith(("::", "```", "#!"))
+        assert not line.startswith(("::", "```", "#!", "# "))
         if line.startswith("| ") and "---" not in line:
             cells = line.replace("\\\\", "").replace("\\|", "").count("|") - 1
             assert cells in (2, 4)
