@@ -13,6 +13,9 @@ from translator.network import Rows
 
 FILES = ("source.spm", "target.spm", "vocab.json", "tokenizer_config.json")
 NEEDED = FILES[:3]
+# Held by who loads anything with transformers: it imports its parts when they are first named, and a second thread that
+# names one meanwhile is told that it does not exist.
+LIBRARY = threading.RLock()
 
 
 class Tokenizer:
@@ -29,12 +32,13 @@ class Tokenizer:
         if missing:
             raise StartError(f"{folder} has no vocabulary: {', '.join(missing)} missing")
         warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")  # it would change nothing here
-        from transformers import MarianTokenizer
-        from transformers.utils import logging
-
-        logging.set_verbosity_error()
         try:
-            return cls(MarianTokenizer.from_pretrained(folder, local_files_only=True))
+            with LIBRARY:
+                from transformers import MarianTokenizer
+                from transformers.utils import logging
+
+                logging.set_verbosity_error()
+                return cls(MarianTokenizer.from_pretrained(folder, local_files_only=True))
         except Exception as error:  # whatever the library raises, the message must name the directory
             raise StartError(f"{folder} cannot be loaded: {type(error).__name__}: {error}") from error
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from translator.errors import StartError
 from translator.network import Rows, Written, room
+from translator.tokenizer import LIBRARY
 
 if TYPE_CHECKING:
     import torch
@@ -141,15 +142,16 @@ def read(folder: Path, safetensors: bool) -> Any:
     The library leaves a tensor that it does not find at random values, and says so in a warning.
     """
     demand_marian(folder)
-    import torch
-    from transformers import MarianMTModel
-    from transformers.utils import logging
+    with LIBRARY:
+        import torch
+        from transformers import MarianMTModel
+        from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    model, told = MarianMTModel.from_pretrained(
-        folder, local_files_only=True, dtype=torch.float32, use_safetensors=safetensors, output_loading_info=True
-    )
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        model, told = MarianMTModel.from_pretrained(
+            folder, local_files_only=True, dtype=torch.float32, use_safetensors=safetensors, output_loading_info=True
+        )
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if told.get(what):
             names = ", ".join(sorted(map(str, told[what]))[:3])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,3 +140,29 @@ def test_confidence_is_the_mean_of_the_pieces_whatever_line_they_stand_in() -> N
     assert confidence([(2, math.log(0.25)), (1, math.log(0.5))]) == pytest.approx(0.5)
     assert confidence([(0, 0.0)]) is None
     assert confidence([]) is None
+
+
+TOGETHER = """
+import sys, threading
+from pathlib import Path
+from translator.tokenizer import Tokenizer
+from translator.torch_engine import TorchNetwork
+folder, failed = Path(sys.argv[1]), []
+def load(kind):
+    try:
+        kind.load(folder)
+    except BaseException as error:
+        failed.append(error)
+threads = [threading.Thread(target=load, args=(kind,)) for kind in (TorchNetwork, Tokenizer, TorchNetwork, Tokenizer)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+sys.exit(repr(failed) if failed else 0)
+"""
+
+
+def test_tokenizer_and_network_may_be_loaded_at_once_by_a_process_that_has_imported_nothing_yet() -> None:
+    """As a host does at its start; the library's own imports are not made for that."""
+    for _ in range(3):
+        command = [sys.executable, "-c", TOGETHER, str(served_model(MODELS))]
+        done = subprocess.run(command, cwd=MODELS.parent.parent, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
