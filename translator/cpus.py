@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 GROUPS = Path("/sys/fs/cgroup")
-MOST_THREADS = 4  # of one computation: a small network has no work for more
+MOST_THREADS = 4  # a request has no work for more
 
 
 def granted(groups: Path = GROUPS) -> float | None:
@@ -29,7 +29,7 @@ def granted(groups: Path = GROUPS) -> float | None:
 
 
 def threads(limit: float | None, processors: int) -> int:
-    """Threads of one computation: whole processors of the limit, at least one, at most `MOST_THREADS`."""
+    """Threads of computation: whole processors of the limit, at least one, at most `MOST_THREADS`."""
     whole = processors if limit is None else min(processors, int(limit))
     return max(1, min(whole, MOST_THREADS))
 

@@ -46,6 +46,7 @@ class CompiledNetwork:
     def load(cls, folder: Path, threads: int = 1, beams: int = 0, sha256: str = "") -> CompiledNetwork:
         """Read what `convert` made in `folder`. Raises `StartError` when it cannot be used.
 
+        `threads` compute groups of rows side by side: several on one row cost a small network more than they bring.
         `beams` 0 means: as the Marian directory said, else greedy. `sha256`: of the weights from which it must come.
         """
         try:
@@ -53,7 +54,7 @@ class CompiledNetwork:
             source, target = _vocabularies(folder)
             import ctranslate2  # type: ignore[import-untyped]
 
-            library = ctranslate2.Translator(str(folder), device="cpu", intra_threads=threads, inter_threads=1)
+            library = ctranslate2.Translator(str(folder), device="cpu", intra_threads=1, inter_threads=threads)
         except Exception as error:  # whatever the library raises, the message must name the directory
             raise StartError(f"{folder} cannot be loaded: {type(error).__name__}: {error}") from error
         if sha256 and sha256 != facts.weights_sha256:
@@ -75,19 +76,23 @@ class CompiledNetwork:
         groups: dict[int, list[int]] = {}
         for index, row in enumerate(rows):
             groups.setdefault(len(row), []).append(index)
+        begun = [(chosen, self._begin([rows[index] for index in chosen])) for chosen in groups.values()]
         found: dict[int, Written] = {}
-        for chosen in groups.values():
-            found |= zip(chosen, self._together([rows[index] for index in chosen]), strict=True)
+        for chosen, results in begun:
+            pieces = room(rows[chosen[0]], self.longest)
+            for index, waiting in zip(chosen, results, strict=True):
+                result = waiting.result()
+                found[index] = self._written(result.hypotheses[0], result.scores[0], pieces)
         return [found[index] for index in range(len(rows))]
 
-    def _together(self, rows: Rows) -> list[Written]:
-        """The translations of rows of one length."""
+    def _begin(self, rows: Rows) -> list[Any]:
+        """Futures of the translations of rows of one length."""
         pieces = room(rows[0], self.longest)
         texts = [[self._source[piece] for piece in row] for row in rows]
-        results = self._library.translate_batch(
-            texts, max_decoding_length=pieces + 1, return_scores=True, **self._options
+        futures: list[Any] = self._library.translate_batch(
+            texts, max_decoding_length=pieces + 1, return_scores=True, asynchronous=True, **self._options
         )
-        return [self._written(result.hypotheses[0], result.scores[0], pieces) for result in results]
+        return futures
 
     def _written(self, pieces: list[str], score: float, most: int) -> Written:
         """The library divides the logarithm by the pieces and their end, to the power of length_penalty."""
