@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
 
-from modelhost.errors import LoadFailed, ModelHostError, Refused, RegistryUnavailable, Unknown
+from modelhost.errors import LoadFailed, MateMismatch, ModelHostError, Refused, RegistryUnavailable, Unknown
 from modelhost.loading.base import Loaded
 from modelhost.metadata import canonical_version
 from modelhost.registry.base import LATEST, Entry, Status
@@ -45,7 +45,7 @@ class Starter:
             return self._swapper.swap(wanted, who=who, why=why, kind=Kind.START)
         except _UNFIT as error:
             refused = error
-        for target in chain(self._earlier(wanted), self._older(wanted)):
+        for target in chain(self._earlier(wanted), self._older(wanted, refused)):
             try:
                 record = self._swapper.swap(target, who=who, why=f"{why}; {refused.message}", kind=Kind.START)
             except _UNFIT:
@@ -71,11 +71,12 @@ class Starter:
     def _earlier(self, wanted: Mapping[str, str]) -> Iterator[dict[str, str]]:
         yield from earlier_sets(self._parts.history.records(), wanted, self._is_allowed)
 
-    def _older(self, wanted: Mapping[str, str]) -> Iterator[dict[str, str]]:
-        """The wanted set with an older stable version, and the mates that it names, for what cannot be loaded."""
+    def _older(self, wanted: Mapping[str, str], refused: ModelHostError) -> Iterator[dict[str, str]]:
+        """The wanted set with an older stable version, and the mates that it names, for what cannot be loaded, or
+        where they do not fit together for any of them."""
         left = left_for_good(self._parts.history.records())
         for name, version in wanted.items():
-            if self._loads(name, version):
+            if not isinstance(refused, MateMismatch) and self._loads(name, version):
                 continue
             for entry in self._stable_below(name, version):
                 if (name, entry.version) not in left:

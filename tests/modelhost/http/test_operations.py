@@ -50,6 +50,8 @@ def test_rollback_of_a_component_of_a_set_and_of_everything(site: Site) -> None:
     answer = site.ask("POST", "/rollback/model", {"reason": "worse", "together": True}, role=Role.OPERATOR)
     assert answer.json()["versions"] == BOTH, answer.text
     assert host.registry.find("model", "1.2.0").status is Status.REJECTED
+    older = site.ask("POST", "/rollback/translation", {"reason": "worse too"}, role=Role.OPERATOR)
+    assert older.json()["versions"] == BACK, "stable, and older, though it never served here"
     again = site.ask("POST", "/rollback/translation", {"reason": "no more"}, role=Role.OPERATOR)
     assert (again.status_code, again.json()["kind"]) == (422, "NothingStable")
     unknown = site.ask("POST", "/rollback/decoder", {"reason": "worse"}, role=Role.OPERATOR)

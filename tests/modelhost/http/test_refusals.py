@@ -107,9 +107,20 @@ def test_a_running_service_refuses_it_and_goes_on_serving(site: Site, place: str
 def test_a_first_start_is_refused(site: Site, place: str, name: str, default: str) -> None:
     kept = Kept(site, place, harm := HARMS[name])
     kept.mark()
+    site.service.shop.mark("model", "1.0.0", Status.UNSTABLE)  # or it would serve instead
     kept.do_harm()
     with pytest.raises(Refused, match=harm.said):
         site.start(kept.configuration.replace(*SECOND) if default == "named" else kept.configuration)
+
+
+@pytest.mark.parametrize("name", HARMS)
+def test_a_first_start_takes_the_older_stable_version_and_says_why(site: Site, place: str, name: str) -> None:
+    kept = Kept(site, place, harm := HARMS[name])
+    kept.mark()
+    kept.do_harm()
+    host = site.start(kept.configuration.replace(*SECOND))
+    assert host.serving.current().versions["model"] == "1.0.0"
+    assert re.search(harm.said, host.serving.history.records()[-1].why)
 
 
 @pytest.mark.parametrize("name", HARMS)
