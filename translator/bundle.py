@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import fcntl
 import getpass
-import hashlib
 import os
 import re
 import sys
@@ -34,7 +33,7 @@ from modelhost.registry.environment import running_environment
 from modelhost.registry.publish import publish
 from translator import postprocessing, tokenizer
 from translator.compiled import compiled
-from translator.conversion import COMPILED
+from translator.conversion import COMPILED, digest_of
 from translator.errors import StartError
 from translator.model import demand_directory
 from translator.settings import CHOICE, MODELS, model_folders, served_model
@@ -156,9 +155,7 @@ def _publish_folder(root: Path, folder: Path, convert: bool, allow_pickle: bool,
 
 
 def _demand_same(entry: Entry, weights: Path) -> None:
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest not in {file.sha256 for file in entry.info.files}:
+    if digest_of(weights) not in {file.sha256 for file in entry.info.files}:
         raise StartError(
             f"{entry.path.parent.parent} has another {name_of(entry)} than {weights.parent}: "
             "a version never changes, so give these weights the next number, or name another TRANSLATOR_REGISTRY"
@@ -168,6 +165,11 @@ def _demand_same(entry: Entry, weights: Path) -> None:
 def _publish_tokenizer(root: Path, folder: Path, version: str, who: str) -> Entry:
     """The vocabulary of a folder: the version that has it already, or a new one that is numbered as the model."""
     files = {name: (folder / name).resolve() for name in tokenizer.FILES if (folder / name).is_file()}
+    digests = {name: digest_of(path) for name, path in files.items()}
+    registry = DirectoryRegistry(root)
+    for entry in registry.versions(TOKENIZER) if TOKENIZER in registry.components() else []:
+        if {file.path: file.sha256 for file in entry.info.files} == digests:
+            return entry
     about = {
         "component": TOKENIZER,
         "version": version,
@@ -178,13 +180,6 @@ def _publish_tokenizer(root: Path, folder: Path, version: str, who: str) -> Entr
         "postprocessing": "none",
         **_untrained(),
     }
-    with tempfile.TemporaryDirectory() as scratch:
-        digest = _published(Path(scratch), files, about, who).info.digest
-    registry = DirectoryRegistry(root)
-    known = registry.versions(TOKENIZER) if TOKENIZER in registry.components() else []
-    for entry in known:
-        if entry.info.digest == digest:
-            return entry
     return _published(root, files, about, who)
 
 

@@ -21,7 +21,6 @@ from translator.torch_engine import TorchNetwork
 from translator.worker import Worker
 
 WIDE = 2  # half-precision weights are computed as 32-bit floats
-WARM_UP_ROWS = 3  # source pieces of a first row that makes the network ready; ids beyond a vocabulary are none
 
 
 @dataclass(frozen=True)

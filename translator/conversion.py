@@ -85,12 +85,6 @@ def convert(folder: Path, target: Path, quantization: str = QUANTIZATION, allow_
         shutil.rmtree(made, ignore_errors=True)
 
 
-def converted(folder: Path, scratch: Path, allow_pickle: bool = False) -> Path:
-    """Convert `folder` to a new folder inside `scratch`. Raises `StartError`."""
-    convert(folder, scratch / COMPILED, allow_pickle=allow_pickle)
-    return scratch / COMPILED
-
-
 def _write(folder: Path, file: Path, out: Path, quantization: str) -> None:
     import ctranslate2  # type: ignore[import-untyped]
     import torch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import warnings
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from translator.errors import StartError
 from translator.network import Rows
 
-FILES = ("source.spm", "target.spm", "vocab.json", "tokenizer_config.json")
+FILES = ("source.spm", "target.spm", "vocab.json", "tokenizer_config.json", "target_vocab.json")
 NEEDED = FILES[:3]
 # Held by who loads anything with transformers: it imports its parts when they are first named, and a second thread that
 # names one meanwhile is told that it does not exist.
@@ -62,8 +61,3 @@ class Tokenizer:
                 rows, skip_special_tokens=True, clean_up_tokenization_spaces=False
             )
         return lines
-
-
-def vocabulary_size(folder: Path) -> int:
-    """Pieces that a directory's vocab.json names; no library is loaded. Raises OSError, ValueError."""
-    return len(json.loads((folder / "vocab.json").read_text(encoding="utf-8")))

@@ -119,6 +119,18 @@ def test_other_weights_under_a_number_that_is_taken_are_refused(
         bundle.fill(copy, [out])
 
 
+def test_a_vocabulary_of_the_targets_own_goes_with_the_tokenizer_and_makes_it_another(tmp_path: Path) -> None:
+    first = MODELS / "v1.0.0"
+    own = Path(shutil.copytree(MODELS / "v1.1.0", tmp_path / "v1.1.0", symlinks=True))
+    shutil.copy(own / "vocab.json", own / "target_vocab.json")
+    registry = tmp_path / "registry"
+    bundle.fill(registry, [first, own], convert=False)
+    newer, older = DirectoryRegistry(registry).versions(TOKENIZER)
+    assert (newer.path / "target_vocab.json").is_file()
+    assert not (older.path / "target_vocab.json").exists()
+    assert DirectoryRegistry(registry).find(MODEL, "1.1.0").info.mates == {TOKENIZER: newer.info.digest}
+
+
 @pytest.mark.parametrize(
     ("name", "version"),
     [("v1.2.0", "1.2.0"), ("1.2.0-rc.1", "1.2.0-rc.1"), ("opus mt_zh", "0.0.0+opus-mt-zh"), ("_", "0.0.0+model")],
