@@ -8,6 +8,7 @@ import pytest
 
 from release.cli.main import run
 from tests.cli.calling import Call, Said
+from tests.support.versions import Publish, publishing
 
 
 @pytest.fixture
@@ -26,3 +27,15 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tm
         return Said(code, captured.out, captured.err)
 
     return calling
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Path:
+    """Where the test's models are, or will be."""
+    return tmp_path / "registry"
+
+
+@pytest.fixture
+def published(registry: Path, tmp_path: Path) -> Publish:
+    """Publishes a version into it."""
+    return publishing(registry, tmp_path / "sources")

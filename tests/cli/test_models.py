@@ -18,7 +18,7 @@ from release.ledger.records import ModelAction, ModelState, ModelSwitchRow
 from release.ledger.store import Ledger
 from release.rollout import identity
 from tests.cli.calling import Call
-from tests.support.versions import Publish, damaged, metadata, publishing, weights
+from tests.support.versions import Publish, damaged, metadata, weights
 
 QUALITY = """\
 checks:
@@ -29,16 +29,6 @@ checks:
     metrics: {chrf: {floor: 30}}
 """
 WHY = ("--reason", "for a test")
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Path:
-    return tmp_path / "registry"
-
-
-@pytest.fixture
-def published(registry: Path, tmp_path: Path) -> Publish:
-    return publishing(registry, tmp_path / "sources")
 
 
 @pytest.fixture

@@ -12,17 +12,7 @@ import pytest
 import yaml
 
 from tests.cli.calling import Call
-from tests.support.versions import Publish, damaged, metadata, publishing, weights
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Path:
-    return tmp_path / "registry"
-
-
-@pytest.fixture
-def published(registry: Path, tmp_path: Path) -> Publish:
-    return publishing(registry, tmp_path / "sources")
+from tests.support.versions import Publish, damaged, metadata, weights
 
 
 @pytest.fixture
