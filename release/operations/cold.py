@@ -74,9 +74,9 @@ def _start(
     secrets: Mapping[str, Secret],
     stopped: list[Instance],
 ) -> Instance:
-    """A run that was superseded a moment ago may still start its candidate in this slot: then once more."""
+    """What was superseded a moment ago, or has died, may still be starting a container in this slot: then once more."""
     for attempt in range(_ATTEMPTS):
-        rivals = _clear_slot(hands, way, stopped)
+        rivals = _clear_slot(hands, row, way, stopped)
         try:
             if way.how == "stopped" and way.instance is not None:
                 return hands.engine.resume(way.instance.id)
@@ -101,19 +101,27 @@ def _specification(row: DeploymentRow, way: Way, manifest: Manifest, secrets: Ma
     )
 
 
-def _clear_slot(hands: Hands, way: Way, stopped: list[Instance]) -> bool:
-    """Stops what runs in the idle slot, and notes what can be started again. True where a run is under way there."""
-    unfinished = {row.id for row in hands.ledger.unfinished() if row.kind is not Kind.ROLLBACK}
+def _clear_slot(hands: Hands, row: DeploymentRow, way: Way, stopped: list[Instance]) -> bool:
+    """Stops what runs in the idle slot, and notes what can be started again. True where another run is unfinished.
+
+    One that never ran is on its way up for a run that died, or that this one supersedes: the engine goes on starting
+    it after its caller is gone, and it would take the port. It is no way back, and goes.
+    """
+    unfinished = {other.id for other in hands.ledger.unfinished()} - {row.id}
     for instance in hands.engine.instances(hands.manifest.scope):
-        if instance.slot is not way.slot or not runs(instance):
+        if instance.slot is not way.slot or (way.how == "stopped" and _is(instance, way)):
             continue
-        if instance.deployment in unfinished or (way.instance is not None and instance.id == way.instance.id):
+        if instance.deployment in unfinished or instance.state is State.CREATED or _is(instance, way):
             hands.engine.remove(instance.id)
-            continue
-        hands.engine.keep(instance.id, False)
-        hands.engine.stop(instance.id, _STOP)
-        stopped.append(instance)
+        elif runs(instance):
+            hands.engine.keep(instance.id, False)
+            hands.engine.stop(instance.id, _STOP)
+            stopped.append(instance)
     return bool(unfinished)
+
+
+def _is(instance: Instance, way: Way) -> bool:
+    return way.instance is not None and instance.id == way.instance.id
 
 
 def _undo(hands: Hands, row: DeploymentRow, way: Way, stopped: list[Instance]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import subprocess
 import time
+from typing import Any
 
 import pytest
 
@@ -67,9 +69,7 @@ def test_a_cold_rollback_killed_on_its_way_is_finished_forward_or_by_repeating_i
         for number in range(3):
             standby = next(name for name in site.containers() if "v1.0.0" in name)
             subprocess.run(["docker", "rm", "-f", standby], check=True, capture_output=True)
-            before = last_deployment(site)
-            process = site.start("rollback", "--to", "v1.0.0")
-            await_started(site, before, process)
+            process = begun(site)
             time.sleep(chance.uniform(0.0, 0.8))
             kill(process)
             if number % 2:
@@ -82,14 +82,52 @@ def test_a_cold_rollback_killed_on_its_way_is_finished_forward_or_by_repeating_i
     assert len(site.containers()) == 2, site.containers()
 
 
+def test_a_container_that_a_dead_run_had_asked_for_does_not_take_the_port_of_a_cold_rollback(site: Site) -> None:
+    """The engine goes on starting what it was asked for after the one who asked is gone."""
+    two_releases(site)
+    standby = next(name for name in site.containers() if "v1.0.0" in name)
+    facts = json.loads(subprocess.run(["docker", "inspect", standby], check=True, capture_output=True).stdout)[0]
+    subprocess.run(["docker", "rm", "-f", standby], check=True, capture_output=True)
+    with served(site):
+        process = begun(site)
+        kill(process)
+        dead = last_deployment(site)
+        late = created(dead, facts)
+        process = begun(site)
+        subprocess.run(["docker", "start", late], check=False, capture_output=True)
+        out, err = process.communicate(timeout=180)
+    assert process.returncode == 0, f"{out}\n{err}"
+    assert str(site.live).startswith("v1.0.0-")
+    assert late not in site.containers()
+    assert len(site.containers()) == 2, site.containers()
+
+
+def begun(site: Site) -> subprocess.Popen[str]:
+    """A rollback to v1.0.0 whose row is in the ledger."""
+    before = last_deployment(site)
+    process = site.start("rollback", "--to", "v1.0.0")
+    await_started(site, before, process)
+    return process
+
+
+def created(deployment: str, standby: dict[str, Any]) -> str:
+    """Another container like the standby, on the same port, that was not started; its name."""
+    (inside, (outside,)), *_ = standby["HostConfig"]["PortBindings"].items()
+    labels = standby["Config"]["Labels"] | {"release.deployment": deployment}
+    name = f"{standby['Name'].lstrip('/')}-late"
+    command = ["docker", "create", "--name", name, "-p", f"127.0.0.1:{outside['HostPort']}:{inside}"]
+    for label, value in labels.items():
+        command += ["--label", f"{label}={value}"]
+    subprocess.run([*command, standby["Image"]], check=True, capture_output=True)
+    return name
+
+
 def test_a_rollback_that_died_and_cannot_be_finished_is_closed_and_blocks_nobody(site: Site) -> None:
     two_releases(site)
     standby = next(name for name in site.containers() if "v1.0.0" in name)
     subprocess.run(["docker", "rm", "-f", standby], check=True, capture_output=True)
     with served(site):
-        before = last_deployment(site)
-        process = site.start("rollback", "--to", "v1.0.0")
-        await_started(site, before, process)
+        process = begun(site)
         kill(process)
         for name in [name for name in site.containers() if "v1.0.0" in name]:
             subprocess.run(["docker", "rm", "-f", name], check=True, capture_output=True)
