@@ -12,7 +12,7 @@ from release.config.secret import Secret
 from release.config.stored import from_ledger
 from release.engine.base import Instance, InstanceSpec, State
 from release.errors import EngineError, Refused, ReleaseError, ServiceError
-from release.ledger.records import DeploymentRow, Kind, ReleaseRow
+from release.ledger.records import DeploymentRow, ReleaseRow
 from release.operations.standby import Way, answers
 from release.operations.telling import quietly
 from release.pipeline.events import Said
