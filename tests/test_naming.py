@@ -148,6 +148,7 @@ def test_slots_are_each_other_s_other() -> None:
     assert [slot.other for slot in naming.Slot] == [naming.Slot.GREEN, naming.Slot.BLUE]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_a_name_is_echoed_on_one_short_line(text: str) -> None:
     echo = naming.echoed(text)

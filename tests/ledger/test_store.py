@@ -226,7 +226,7 @@ def test_an_attachment_keeps_its_end_and_whole_characters(ledger: Ledger) -> Non
     assert ledger.attachment("d-1", "none") is None
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.text(), st.dictionaries(st.text(), st.none() | st.integers() | st.text() | st.lists(st.text()), max_size=4))
 def test_any_text_and_any_json_can_be_kept(text: str, data: dict[str, object]) -> None:
     assert rows.column(text).encode() == text.encode("utf-8", "replace")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from translator.text import LONGEST_SENTENCE, clean, has_chinese, lay_out
@@ -36,6 +36,7 @@ def test_marks_are_removed_and_words_joined(line: str, cleaned: str) -> None:
     assert clean(line) == cleaned
 
 
+@settings(deadline=None)
 @given(MARKED)
 def test_cleaning_twice_changes_nothing_and_leaves_no_mark(line: str) -> None:
     once = clean(line)
@@ -63,6 +64,7 @@ def test_what_is_not_chinese_passes_through_in_its_place() -> None:
     assert layout.fill(["Hello.", "Goodbye."]) == "Hello.\n\nprint(1)\nGoodbye. OK!"
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="中文，。！？“”（）a1 \n.…;；", min_size=1, max_size=400))
 def test_no_character_but_blanks_is_lost_and_no_sentence_is_too_long(text: str) -> None:
     layout = lay_out(text)
@@ -71,6 +73,7 @@ def test_no_character_but_blanks_is_lost_and_no_sentence_is_too_long(text: str) 
     assert all(len(part) <= LONGEST_SENTENCE for line in layout.lines for part in line)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="中，。！a \n", max_size=200))
 def test_every_line_of_a_text_stays_a_line(text: str) -> None:
     layout = lay_out(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelhost.cluster.barrier import Abort, Commit, Standing, View, Wait, decide
@@ -36,6 +36,7 @@ def is_unable(each: Standing) -> bool:
     return each.generation == GENERATION and each.state is State.UNABLE
 
 
+@settings(deadline=None)
 @given(views, times)
 def test_it_is_committed_exactly_where_all_that_live_have_loaded_it_and_enough_do(view: View, now: float) -> None:
     living = [each for each in view.members.values() if each.living]
@@ -43,6 +44,7 @@ def test_it_is_committed_exactly_where_all_that_live_have_loaded_it_and_enough_d
     assert isinstance(decide(view, now), Commit) == (enough and all(map(has_loaded, living)))
 
 
+@settings(deadline=None)
 @given(views, times)
 def test_one_that_lives_and_cannot_aborts_it_whatever_the_others_do(view: View, now: float) -> None:
     decision = decide(view, now)
@@ -53,17 +55,20 @@ def test_one_that_lives_and_cannot_aborts_it_whatever_the_others_do(view: View, 
         assert all(name in decision.reason for name in unable)
 
 
+@settings(deadline=None)
 @given(views, times)
 def test_the_dead_and_what_they_said_count_for_nothing(view: View, now: float) -> None:
     living = {name: each for name, each in view.members.items() if each.living}
     assert decide(view, now) == decide(replace(view, members=living), now)
 
 
+@settings(deadline=None)
 @given(views)
 def test_after_the_deadline_nobody_waits(view: View) -> None:
     assert not isinstance(decide(view, view.deadline), Wait)
 
 
+@settings(deadline=None)
 @given(views, times)
 def test_whoever_is_waited_for_or_blamed_for_being_late_lives_and_has_not_loaded_it(view: View, now: float) -> None:
     decision = decide(view, now)
@@ -71,6 +76,7 @@ def test_whoever_is_waited_for_or_blamed_for_being_late_lives_and_has_not_loaded
     assert all(view.members[name].living and not has_loaded(view.members[name]) for name in named)
 
 
+@settings(deadline=None)
 @given(views, times, st.sampled_from("abcdef"))
 def test_a_death_never_turns_a_commit_into_anything_else_as_long_as_enough_are_left(
     view: View, now: float, name: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelhost.cluster.desired import Committed, Desired, Proposal
@@ -46,6 +46,7 @@ def holdings(draw: st.DrawFn) -> Holding:
     )
 
 
+@settings(deadline=None)
 @given(desires, holdings(), st.floats(0, 20))
 def test_only_a_committed_set_that_is_in_memory_is_flipped_to(desired: Desired, holding: Holding, now: float) -> None:
     flips = [action.goal for action in choose(desired, holding, now) if isinstance(action, Flip)]
@@ -56,6 +57,7 @@ def test_only_a_committed_set_that_is_in_memory_is_flipped_to(desired: Desired, 
     ]
 
 
+@settings(deadline=None)
 @given(desires, holdings(), st.floats(0, 20))
 def test_nothing_is_loaded_twice_at_a_time_nor_kept_that_nobody_wants(
     desired: Desired, holding: Holding, now: float
@@ -69,6 +71,7 @@ def test_nothing_is_loaded_twice_at_a_time_nor_kept_that_nobody_wants(
     assert loads <= wanted
 
 
+@settings(deadline=None)
 @given(desires, holdings())
 def test_what_is_committed_is_always_come_closer_to(desired: Desired, holding: Holding) -> None:
     goal = desired.committed
@@ -78,6 +81,7 @@ def test_what_is_committed_is_always_come_closer_to(desired: Desired, holding: H
     assert goal.generation in holding.loading or goal in [action.goal for action in doing]
 
 
+@settings(deadline=None)
 @given(desires, holdings(), st.floats(0, 20))
 def test_a_proposal_that_failed_here_is_not_tried_again(desired: Desired, holding: Holding, now: float) -> None:
     if desired.proposal is not None and desired.proposal.generation in holding.failed:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from modelhost.errors import InvalidRequest
@@ -92,6 +92,7 @@ def registries(draw: some.DrawFn) -> list[Entry]:
     return draw(some.permutations(entries))
 
 
+@settings(deadline=None)
 @given(registries(), some.data())
 def test_whatever_the_registry_nothing_that_is_needed_goes(entries: list[Entry], data: some.DataObject) -> None:
     named = [Named(one.component, one.version) for one in entries]
