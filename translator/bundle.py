@@ -31,7 +31,7 @@ from modelhost.registry.base import Entry, Status
 from modelhost.registry.directory import DirectoryRegistry
 from modelhost.registry.environment import running_environment
 from modelhost.registry.publish import publish
-from translator import postprocessing, tokenizer
+from translator import card, postprocessing, tokenizer
 from translator.compiled import compiled
 from translator.conversion import COMPILED, digest_of
 from translator.errors import StartError
@@ -141,9 +141,9 @@ def _publish_folder(root: Path, folder: Path, convert: bool, allow_pickle: bool,
             "component": MODEL,
             "version": version,
             "loader": MARIAN,
-            "note": _note(folder),
-            "metrics": _metrics(folder),
-            "training_data": _training_data(folder),
+            "note": card.note(folder),
+            "metrics": card.metrics(folder),
+            "training_data": card.training_data(folder),
             "environment": running_environment(MADE_WITH).model_dump(),
             "preprocessing": PREPROCESSING,
             "postprocessing": CLEANED,
@@ -202,35 +202,6 @@ def _interface(given: str, gives: str, shape: str) -> dict[str, Any]:
 def _untrained() -> dict[str, Any]:
     packages = running_environment(MADE_WITH[:2])
     return {"metrics": {}, "training_data": [], "environment": packages.model_dump()}
-
-
-# What a model's card (README.md) says, in its tables.
-
-
-def _card(folder: Path) -> list[list[str]]:
-    file = folder / "README.md"
-    text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
-
-
-def _metrics(folder: Path) -> dict[str, float]:
-    """`manythings-test.bleu` → points, as the table of scores has them."""
-    found: dict[str, float] = {}
-    for row in _card(folder):
-        if len(row) == 5 and re.fullmatch(r"\d+", row[1]):
-            scores = zip(("bleu", "chrf", "ter"), row[2:], strict=True)
-            found |= {f"{row[0].replace(', ', '.')}.{name}": float(score) for name, score in scores}
-    return found
-
-
-def _training_data(folder: Path) -> list[str]:
-    return [f"{row[0]}: {row[1]}" for row in _card(folder) if len(row) == 3 and row[1].endswith("pairs")]
-
-
-def _note(folder: Path) -> str:
-    file = folder / "README.md"
-    first = file.read_text(encoding="utf-8").splitlines()[:1] if file.is_file() else []
-    return first[0].lstrip("# ") if first and first[0].strip("# ") else f"the directory {folder.name}"
 
 
 @contextmanager
