@@ -15,8 +15,6 @@ from fastapi import Request
 
 from modelhost.errors import InvalidRequest, ModelHostError, Unavailable
 from modelhost.host.request import Request as Models
-from modelhost.http.control import Control, HostControl
-from modelhost.http.replicas import ClusterControl
 from modelhost.http.service import ModelHttp
 from modelhost.registry.base import Entry
 from modelhost.routing import logs
@@ -42,10 +40,7 @@ class Service:
 
     def __init__(self, hosting: Hosting, on_failure: Callable[[], None]) -> None:
         self.hosting = hosting
-        member = hosting.membership
-        self._control: Control = HostControl(hosting.host) if member is None else ClusterControl(member)
-        self.http = ModelHttp(hosting.host, infer={MODEL: self.infer}, control=self._control, wait=PATIENCE)
-        self.http.membership = member
+        self.http = ModelHttp(hosting.host, infer={MODEL: self.infer}, membership=hosting.membership, wait=PATIENCE)
         self.metrics = Metrics(self.http.metrics.registry)
         self.metrics.waiting.set_function(self._waiting)
         self.status = "loading"
@@ -97,7 +92,7 @@ class Service:
         worker = self._worker()
         if worker is not None and not worker.alive:
             return "failed"
-        return "loading" if self.status == "ok" and self._control.why_not_ready() else self.status
+        return "loading" if self.status == "ok" and self.http.control.why_not_ready() else self.status
 
     def serving(self) -> str:
         """The name of the model that serves (`v1.1.0`); empty before the first, and for the fallback."""

@@ -18,11 +18,12 @@ from modelhost.cluster.place import Place
 from modelhost.cluster.promotion import Parts, Promotion
 from modelhost.cluster.proposals import Proposals, why_abandoned
 from modelhost.cluster.report import Report, report, spoken
-from modelhost.cluster.returns import Asked, Return, Returns
+from modelhost.cluster.returns import Return, Returns
 from modelhost.cluster.timings import Timings
 from modelhost.errors import Conflict, InvalidRequest, ModelHostError
 from modelhost.registry.base import Registry, Status
 from modelhost.registry.directory import utc_now
+from modelhost.serving.destinations import Asked
 from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.switching import demand_generation, demand_reason
 
@@ -148,8 +149,8 @@ class Coordinator:
         RegistryUnavailable.
         """
         demand_reason(who, reason)
-        asked = Asked(component, to_version, to_generation, together, expected_generation)
-        return self._returns.go(asked, who, reason)
+        asked = Asked(component, to_version, to_generation, together)
+        return self._returns.go(asked, who, reason, expected_generation)
 
     def _propose(self, proposed: Desired, expected_generation: int | None) -> None:
         """Raises Superseded rather than a mere Conflict where somebody committed another set meanwhile."""

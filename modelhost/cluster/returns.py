@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import dataclass
-from datetime import datetime
 
 from modelhost.cluster.desired import Committed, Desired
 from modelhost.cluster.fit import fitting
 from modelhost.cluster.promotion import Parts
 from modelhost.errors import (
     Conflict,
-    InvalidRequest,
     MateMismatch,
-    ModelHostError,
     NothingStable,
     Refused,
     Superseded,
     Unknown,
 )
-from modelhost.registry.base import Registry, Status
+from modelhost.registry.base import Registry
+from modelhost.serving.destinations import Asked, demand_sense, is_usable, reject
 from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.history import Kind, Outcome, Record
 from modelhost.serving.switching import demand_generation
 from modelhost.serving.targets import Usable, earlier_sets, earlier_versions, left_for_good
-
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What to go back from and to. `component` None: the whole set. `together`: mates may go back with it.
-
-    `expected_generation`: what must be committed before; None for whatever is.
-    """
-
-    component: str | None
-    to_version: str | None
-    to_generation: int | None
-    together: bool
-    expected_generation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +40,7 @@ class Returns:
         self._parts = parts
         self._fallbacks = frozenset(fallbacks)
 
-    def go(self, asked: Asked, who: str, reason: str) -> Return:
+    def go(self, asked: Asked, who: str, reason: str, expected_generation: int | None) -> Return:
         """See Coordinator.rollback."""
         begun: Committed | None = None
         while True:
@@ -75,8 +56,8 @@ class Returns:
                     versions=current.versions,
                 )
             begun = current
-            demand_generation(asked.expected_generation, current.generation, current.versions)
-            _demand_sense(asked, current)
+            demand_generation(expected_generation, current.generation, current.versions)
+            demand_sense(asked, current.versions)
             target, notes = self._target(asked, desired, current)
             left = _left(asked, current, target)
             returned = desired.go_back(target, left, who, reason, self._parts.now())
@@ -85,14 +66,12 @@ class Returns:
             except Conflict:
                 continue  # a proposal came or went
             assert returned.committed is not None
-            problems = [self._reject(name, version, who, reason) for name, version in left.items()]
-            return Return(returned.committed, (*notes, *(problem for problem in problems if problem)))
+            return Return(returned.committed, (*notes, *reject(self._registry, left, who, reason)))
 
     # -- where to --------------------------------------------------------------------------------------------------
 
     def _target(self, asked: Asked, desired: Desired, current: Committed) -> tuple[dict[str, str], list[str]]:
         """The set to go back to, and what was passed over on the way."""
-        is_named = asked.to_version is not None or asked.to_generation is not None
         passed_over: list[str] = []
         for target in self._targets(asked, desired, current):
             try:
@@ -100,16 +79,16 @@ class Returns:
             except MateMismatch as error:
                 if asked.component is not None and not asked.together:
                     raise MateMismatch(error.message, "`together` lets its mates go back with it") from error
-                if is_named and asked.component is None:
+                if asked.named and asked.component is None:
                     raise
                 passed_over.append(error.message)
             except (Refused, Unknown) as error:
-                if is_named:
+                if asked.named:
                     raise
                 passed_over.append(error.message)
             else:
                 return target, passed_over
-        if is_named:
+        if asked.named:
             raise NothingStable(
                 f"no set that was committed fits {asked.component} {asked.to_version}", "; ".join(passed_over)
             )
@@ -125,7 +104,7 @@ class Returns:
         left = left_for_good(records)
 
         def usable(name: str, version: str) -> bool:
-            return self._is_usable(name, version, left.get((name, version)))
+            return is_usable(self._registry, name, version, left.get((name, version)))
 
         if component is None:
             yield from earlier_sets(records, serves, usable)
@@ -153,26 +132,6 @@ class Returns:
             )
         return {**current.versions, **dict.fromkeys(chosen, FALLBACK_VERSION)}
 
-    def _is_usable(self, component: str, version: str, left: datetime | None) -> bool:
-        """Stable, and not left for good at the time `left`, unless somebody has marked it stable since."""
-        try:
-            if self._registry.find(component, version).status is not Status.STABLE:
-                return False
-            return left is None or any(
-                change.version == version and change.status is Status.STABLE and change.at > left
-                for change in self._registry.log(component)
-            )
-        except (Unknown, Refused):
-            return False
-
-    def _reject(self, component: str, version: str, who: str, why: str) -> str:
-        try:
-            self._registry.mark(component, version, Status.REJECTED, who, why)
-        except ModelHostError as error:
-            _log.exception("%s %s could not be marked as rejected", component, version)
-            return f"{component} {version} could not be marked as rejected: {error.message}"
-        return ""
-
 
 def _either(allowed: Set[tuple[str, str]], usable: Usable) -> Usable:
     return lambda name, version: (name, version) in allowed or usable(name, version)
@@ -197,15 +156,6 @@ def _of_generation(generation: int, desired: Desired, current: Committed) -> dic
     if target == current.versions:
         raise Conflict(f"the set of generation {generation} is wanted already", "name another, or none")
     return target
-
-
-def _demand_sense(asked: Asked, current: Committed) -> None:
-    if asked.component is not None and asked.component not in current.versions:
-        raise Unknown(f"no component {asked.component!r} serves", f"these do: {', '.join(current.versions)}")
-    if asked.component is None and asked.to_version is not None:
-        raise InvalidRequest("a version belongs to a component", "name the component, or a generation of the set")
-    if asked.component is not None and asked.to_generation is not None:
-        raise InvalidRequest("a generation belongs to the whole set", "name no component")
 
 
 def as_record(committed: Committed) -> Record:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from modelhost.cluster.lookout import Seen
 from modelhost.host.host import ModelHost
+from modelhost.serving.destinations import Asked
 from modelhost.serving.history import Record
 
 
@@ -34,17 +35,7 @@ class Control(Protocol):
     ) -> Switched:
         """Lets these serve as one set and marks them stable."""
 
-    def rollback(
-        self,
-        component: str | None,
-        to_version: str | None,
-        *,
-        who: str,
-        reason: str,
-        together: bool,
-        to_generation: int | None = None,
-        expected_generation: int | None = None,
-    ) -> Switched:
+    def rollback(self, asked: Asked, *, who: str, reason: str, expected_generation: int | None = None) -> Switched:
         """Takes a component, a set or everything back, and rejects what is left."""
 
     def why_not_ready(self) -> str:
@@ -67,27 +58,9 @@ class HostControl:
         """As one set, on this host."""
         return _switched(self._host.promote(versions, who=who, why=why, expected_generation=expected_generation))
 
-    def rollback(
-        self,
-        component: str | None,
-        to_version: str | None,
-        *,
-        who: str,
-        reason: str,
-        together: bool,
-        to_generation: int | None = None,
-        expected_generation: int | None = None,
-    ) -> Switched:
+    def rollback(self, asked: Asked, *, who: str, reason: str, expected_generation: int | None = None) -> Switched:
         """On this host."""
-        record = self._host.rollback(
-            component,
-            to_version,
-            who=who,
-            reason=reason,
-            together=together,
-            to_generation=to_generation,
-            expected_generation=expected_generation,
-        )
+        record = self._host.rollback(**asdict(asked), who=who, reason=reason, expected_generation=expected_generation)
         return _switched(record)
 
     def why_not_ready(self) -> str:

@@ -16,6 +16,7 @@ from modelhost.http.door import Door
 from modelhost.http.roles import Role
 from modelhost.http.standing import standing
 from modelhost.registry.base import Status
+from modelhost.serving.destinations import Asked
 
 _MOST_RECORDS = 1000
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
@@ -103,15 +104,10 @@ def routes(door: Door, control: Control) -> APIRouter:
                 raise InvalidRequest("a version belongs to a component", "POST to /rollback/<component>")
             if asked.to_version is not None and asked.to_generation is not None:
                 raise InvalidRequest("a version and a generation are two targets", "name one of them")
+            back = Asked(component, asked.to_version, asked.to_generation, asked.together)
+            expected = asked.expected_generation
             switched = await door.aside(
-                control.rollback,
-                component,
-                asked.to_version,
-                who=action.who,
-                reason=asked.reason,
-                together=asked.together,
-                to_generation=asked.to_generation,
-                expected_generation=asked.expected_generation,
+                control.rollback, back, who=action.who, reason=asked.reason, expected_generation=expected
             )
             action.target, action.generation = dict(switched.versions), switched.generation
         return _answer(switched)

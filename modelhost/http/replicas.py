@@ -7,11 +7,13 @@ A promotion returns when all living members have loaded the set and may flip; th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 
 from modelhost.cluster.desired import Committed
 from modelhost.cluster.lookout import Seen
 from modelhost.cluster.membership import Membership
 from modelhost.http.control import Switched
+from modelhost.serving.destinations import Asked
 
 PATIENCE_SECONDS = 10.0
 
@@ -31,27 +33,12 @@ class ClusterControl:
         committed = coordinator.promote(versions, who=who, why=why, expected_generation=expected_generation)
         return self._served(committed, ())
 
-    def rollback(
-        self,
-        component: str | None,
-        to_version: str | None,
-        *,
-        who: str,
-        reason: str,
-        together: bool,
-        to_generation: int | None = None,
-        expected_generation: int | None = None,
-    ) -> Switched:
+    def rollback(self, asked: Asked, *, who: str, reason: str, expected_generation: int | None = None) -> Switched:
         """At once, without the barrier."""
-        component, together = self._membership.host.scope(component, to_version, together)
+        component, together = self._membership.host.scope(asked.component, asked.to_version, asked.together)
+        scoped = replace(asked, component=component, together=together)
         went = self._membership.coordinator.rollback(
-            component,
-            to_version,
-            who=who,
-            reason=reason,
-            together=together,
-            to_generation=to_generation,
-            expected_generation=expected_generation,
+            **asdict(scoped), who=who, reason=reason, expected_generation=expected_generation
         )
         return self._served(went.committed, went.notes)
 

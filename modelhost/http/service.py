@@ -42,11 +42,11 @@ class HostOptions(TypedDict, total=False):
 class ModelHttp:
     """`router` has all endpoints; `facts`, `headers` and `demand` are for endpoints of a service's own.
 
-    `infer`: component → what asks its model by tensors, where the model has no `infer(inputs)` of its own.
-    `inference` and `metrics`: the role that these need, None for anybody. `control`: who carries out switches, where
-    it is not this host alone. `sticky`: the header by whose value an experiment assigns. `wait`: seconds that a
-    request for a version which is not in memory waits for it. `most_bytes` of a body, `most_json` of the JSON in it:
-    larger tensors are sent as binary data.
+    `infer`: component → what asks its model by tensors, where the model has no `infer(inputs)` of its own. `inference`
+    and `metrics`: the role that these need, None for anybody. `membership`: the host's place in a cluster, all of which
+    it switches then; `close` leaves it. `control`: who carries out switches otherwise. `sticky`: the header by whose
+    value an experiment assigns. `wait`: seconds that a request for a version which is not in memory waits for it.
+    `most_bytes` of a body, `most_json` of the JSON in it: larger tensors are sent as binary data.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class ModelHttp:
         infer: Mapping[str, Infer] | None = None,
         inference: Role | None = None,
         metrics: Role | None = None,
+        membership: Membership | None = None,
         control: Control | None = None,
         sticky: str = STICKY_HEADER,
         wait: float | None = 0.0,
@@ -64,13 +65,13 @@ class ModelHttp:
     ) -> None:
         self.host = host
         self.door = Door(host, most_bytes=most_bytes, most_json=most_json, sticky=sticky)
-        chosen = control or HostControl(host)
-        self.metrics = Metrics(host, chosen)
-        self.membership: Membership | None = None
+        self.membership = membership
+        self.control = control or (HostControl(host) if membership is None else ClusterControl(membership))
+        self.metrics = Metrics(host, self.control)
         self.router = APIRouter(responses={"default": {"model": answers.Problem, "description": "What went wrong"}})
-        self.router.include_router(v2.routes(self.door, chosen, infer or {}, inference, wait))
+        self.router.include_router(v2.routes(self.door, self.control, infer or {}, inference, wait))
         self.router.include_router(repository.routes(self.door))
-        self.router.include_router(operations.routes(self.door, chosen))
+        self.router.include_router(operations.routes(self.door, self.control))
         self.router.include_router(self._metrics_route(metrics))
 
     @classmethod
@@ -102,12 +103,12 @@ class ModelHttp:
             else:
                 membership = Membership.of(opened)
                 membership.start()
-            http = cls(
+            return cls(
                 opened,
                 infer=infer,
                 inference=inference,
                 metrics=metrics,
-                control=None if membership is None else ClusterControl(membership),
+                membership=membership,
                 sticky=sticky,
                 wait=wait,
                 most_bytes=most_bytes,
@@ -118,8 +119,6 @@ class ModelHttp:
                 membership.close()
             opened.close(0.0)
             raise
-        http.membership = membership
-        return http
 
     def install(self, app: FastAPI, prefix: str = "") -> None:
         """Mounts the endpoints, and lets every error of modelhost be an answer, also in the service's endpoints."""

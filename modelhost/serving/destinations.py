@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from modelhost.errors import Conflict, InvalidRequest, Refused, RegistryUnavailable, Unknown
+from modelhost.errors import Conflict, InvalidRequest, ModelHostError, Refused, RegistryUnavailable, Unknown
 from modelhost.registry.base import Entry, Registry, Status
 from modelhost.serving.history import History, Outcome, Record
 from modelhost.serving.sets import ServingSet
 from modelhost.serving.targets import Usable, earlier_sets, earlier_versions, left_for_good, older
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What was asked for. `component` None: the whole set. `together`: mates may go back with it."""
+class Asked:
+    """What is to go back, and where to. `component` None: the whole set. `to_version` of the component, or
+    `to_generation` of the set: what served before and is stable where neither is named. `together`: mates may go back
+    with it."""
 
-    component: str | None
-    to_version: str | None
-    to_generation: int | None
-    together: bool
+    component: str | None = None
+    to_version: str | None = None
+    to_generation: int | None = None
+    together: bool = False
 
     @property
     def named(self) -> bool:
@@ -35,7 +40,7 @@ class Destinations:
         self._registry = registry
         self._history = history
 
-    def of(self, asked: Request, serving: ServingSet) -> Iterator[dict[str, str]]:
+    def of(self, asked: Asked, serving: ServingSet) -> Iterator[dict[str, str]]:
         """Whole sets to try, the best first."""
         records, current = self._history.records(), dict(serving.versions)
         component = asked.component
@@ -45,7 +50,7 @@ class Destinations:
         left = left_for_good(records)
 
         def usable(name: str, version: str) -> bool:
-            return _is_usable(self._registry, name, version, left.get((name, version)))
+            return is_usable(self._registry, name, version, left.get((name, version)))
 
         if component is None:
             yield from earlier_sets(records, current, usable)
@@ -81,7 +86,7 @@ class Destinations:
         found = [version for version in older(there, current) if version not in served]
         return [there[version] for version in found if usable(component, version)]
 
-    def way_out(self, asked: Request, serving: ServingSet) -> str:
+    def way_out(self, asked: Asked, serving: ServingSet) -> str:
         """What `together` would do, for the person who has to decide."""
         for target in self.of(replace(asked, together=True), serving):
             moved = [f"{n} {serving.versions[n]} → {v}" for n, v in target.items() if v != serving.versions[n]]
@@ -101,14 +106,27 @@ def mates(registry: Registry, entry: Entry, among: Collection[str]) -> dict[str,
     }
 
 
-def demand_sense(asked: Request, serving: ServingSet) -> None:
-    """Raises Unknown, InvalidRequest for what no rollback can mean."""
+def demand_sense(asked: Asked, serving: Collection[str]) -> None:
+    """Raises Unknown, InvalidRequest for what no rollback of the components that serve can mean."""
     if asked.component is not None and asked.component not in serving:
         raise Unknown(f"no component {asked.component!r} serves", f"these do: {', '.join(serving)}")
     if asked.component is None and asked.to_version is not None:
         raise InvalidRequest("a version belongs to a component", "name the component, or a generation of the set")
     if asked.component is not None and asked.to_generation is not None:
         raise InvalidRequest("a generation belongs to the whole set", "name no component")
+
+
+def reject(registry: Registry, left: Mapping[str, str], who: str, why: str) -> list[str]:
+    """Marks what was left (component → version), so that no rollback comes back to it. Returns what could not be
+    marked, as in a registry out of reach, in words: the way back is gone already."""
+    problems = []
+    for name, version in left.items():
+        try:
+            registry.mark(name, version, Status.REJECTED, who, why)
+        except ModelHostError as error:
+            problems.append(f"{name} {version} could not be marked as rejected: {error.message}")
+            _log.error("%s", problems[-1], exc_info=True)
+    return problems
 
 
 def _of_generation(records: list[Record], generation: int, current: Mapping[str, str]) -> dict[str, str]:
@@ -122,7 +140,7 @@ def _of_generation(records: list[Record], generation: int, current: Mapping[str,
     return target
 
 
-def _is_usable(registry: Registry, component: str, version: str, left: datetime | None) -> bool:
+def is_usable(registry: Registry, component: str, version: str, left: datetime | None) -> bool:
     """Stable, and not left for good at the time `left`, unless somebody has marked it stable since."""
     try:
         if registry.find(component, version).status is not Status.STABLE:

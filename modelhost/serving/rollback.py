@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -13,7 +12,6 @@ from modelhost.errors import (
     Conflict,
     LoadFailed,
     MateMismatch,
-    ModelHostError,
     NothingStable,
     Refused,
     Superseded,
@@ -21,13 +19,12 @@ from modelhost.errors import (
 )
 from modelhost.loading.base import Loaded
 from modelhost.loading.lease import Lease
-from modelhost.registry.base import Entry, Status
-from modelhost.serving.destinations import Destinations, Request, demand_sense
+from modelhost.registry.base import Entry
+from modelhost.serving.destinations import Asked, Destinations, demand_sense, reject
 from modelhost.serving.history import Kind, Outcome, Record
 from modelhost.serving.sets import ServingSet
 from modelhost.serving.switching import Attempt, Ready, Switching, check_fit, demand_generation, demand_reason
 
-_log = logging.getLogger(__name__)
 _UNFIT = (Refused, LoadFailed, Unknown)  # reasons to go further back; "not now" is none
 
 
@@ -74,7 +71,7 @@ class Roller:
         `expected_generation` is what the caller has seen serve: where another does, Superseded.
         """
         parts, started = self._parts, time.perf_counter()
-        asked = Request(component, to_version, to_generation, together)
+        asked = Asked(component, to_version, to_generation, together)
         live = parts.live.serving()
         attempt = Attempt(Kind.ROLLBACK, who, reason, dict(live.versions) if live else {})
         wanted = {component: to_version} if component and to_version else {}
@@ -101,7 +98,7 @@ class Roller:
 
     def _rollback(
         self,
-        asked: Request,
+        asked: Asked,
         attempt: Attempt,
         serving: ServingSet,
         generation: int | None,
@@ -147,7 +144,7 @@ class Roller:
                 wanted[name] = self._parts.pool.check(name, version)
         return wanted
 
-    def _stand_ins(self, asked: Request, serving: ServingSet, passed_over: list[str]) -> dict[str, Entry | Loaded]:
+    def _stand_ins(self, asked: Asked, serving: ServingSet, passed_over: list[str]) -> dict[str, Entry | Loaded]:
         """What serves, with the declared fallbacks in place of what is to be left."""
         names = [asked.component] if asked.component is not None else list(serving)
         chosen = {name: self._fallbacks[name] for name in names if name in self._fallbacks}
@@ -165,7 +162,7 @@ class Roller:
 
     def _switch(
         self,
-        asked: Request,
+        asked: Asked,
         attempt: Attempt,
         serving: ServingSet,
         ready: Ready,
@@ -195,17 +192,11 @@ class Roller:
             raise _Overtaken(error.message, error.hint, generation=error.generation, versions=error.versions) from error
         seconds = ready.seconds(started, flip, time.perf_counter())
         record = replace(begun, at=parts.now(), outcome=Outcome.SWITCHED, seconds=seconds)
-        problems = [parts.write(record), *(self._reject(attempt, *each) for each in left.items())]
+        unwritten = parts.write(record)
+        for each in left.items():
+            parts.pool.discard(*each)
+        problems = [unwritten, *reject(parts.registry, left, attempt.who, attempt.why)]
         return replace(record, notes=(*record.notes, *(problem for problem in problems if problem)))
-
-    def _reject(self, attempt: Attempt, component: str, version: str) -> str:
-        self._parts.pool.discard(component, version)
-        try:
-            self._parts.registry.mark(component, version, Status.REJECTED, attempt.who, attempt.why)
-        except ModelHostError as error:
-            _log.exception("%s %s could not be marked as rejected", component, version)
-            return f"{component} {version} could not be marked as rejected: {error.message}"
-        return ""
 
 
 def _listed(passed_over: list[str]) -> str:
