@@ -26,23 +26,7 @@ from release.config.model import Manifest
 from release.naming import Slot
 from release.proxy.base import Traffic
 from release.proxy.nginx import ManagedNginx
-
-_taken: set[int] = set()
-
-
-def free_port() -> int:
-    """A port on which nothing listens, and which no other test of this process was given.
-
-    Below the ephemeral range: a port out of it may be taken by any outgoing connection until nginx binds it.
-    """
-    while True:
-        with socket.socket() as probe:
-            port = 10000 + int.from_bytes(os.urandom(2), "big") % 20000
-            with contextlib.suppress(OSError):
-                probe.bind(("0.0.0.0", port))
-                if port not in _taken:
-                    _taken.add(port)
-                    return port
+from tests.support.ports import free_port
 
 
 def manifest_of(slots: dict[str, int], service: str = "echo", **proxy: Any) -> Manifest:
@@ -72,7 +56,7 @@ def fetch(url: str, path: str = "/", method: str = "GET", body: bytes | None = N
         return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
 
 
-def awaited(condition: Callable[[], object], seconds: float = 20) -> None:
+def awaited(condition: Callable[[], object], seconds: float = 60) -> None:
     """nginx writes a log line after the answer, and opens a log again worker by worker: both take a moment."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -169,9 +153,7 @@ def somebodys_nginx(base: Path, action: str, upstream: str = "") -> Iterator[Som
     finally:
         with contextlib.suppress(OSError, ValueError):  # not `-s stop`: a test may have left a broken configuration
             os.kill(int((base / "nginx.pid").read_text()), signal.SIGTERM)
-        deadline = time.monotonic() + 5
-        while processes(base) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        awaited(lambda: not processes(base))
 
 
 def processes(directory: Path) -> list[int]:

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,12 +15,14 @@ from benchmarks import echo
 from benchmarks.load import Load
 from release.errors import ProxyError
 from release.naming import Slot
-from release.proxy import questions
+from release.proxy import logs, questions
 from release.proxy.base import Traffic
 from release.proxy.nginx import ManagedNginx
+from release.proxy.render import Layout
 from tests.proxy.conftest import Install, awaited, fetch, free_port, manifest_of, processes
 
 GREEN = Traffic.all_to(Slot.GREEN, "d")
+WORKERS = Layout(Path("/"), "salt").workers
 
 
 def changed(proxy: ManagedNginx, **section: object) -> ManagedNginx:
@@ -34,14 +35,29 @@ def kill(pids: list[int]) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 5
-    while any(Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    awaited(lambda: not any(lives(pid) for pid in pids))
+
+
+def lives(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    return False
+
+
+def kill_all(proxy: ManagedNginx) -> None:
+    """Until none is left: a master that lives a moment longer than its worker starts another."""
+    while left := processes(proxy.directory):
+        kill(left)
+
+
+def complete(proxy: ManagedNginx) -> list[int]:
+    """Master and workers, once all are there: the first worker answers while the master starts the others."""
+    awaited(lambda: len(processes(proxy.directory)) == 1 + WORKERS)
+    return processes(proxy.directory)
 
 
 def test_installing_twice_changes_nothing(proxy: ManagedNginx) -> None:
-    before = processes(proxy.directory)
+    before = complete(proxy)
     assert proxy.install() is False
     assert proxy.ensure_running() is False
     assert processes(proxy.directory) == before
@@ -58,7 +74,7 @@ def test_nginx_outlives_its_starter_and_inherits_nothing_of_it(
         fcntl.flock(lock, fcntl.LOCK_EX)
         os.set_inheritable(lock.fileno(), True)
         proxy = install()
-        for pid in processes(proxy.directory):
+        for pid in complete(proxy):
             assert os.getsid(pid) != os.getsid(0)
             environment = Path(f"/proc/{pid}/environ").read_bytes()
             assert b"RUNNER_TRACKING_ID" not in environment and b"secret" not in environment
@@ -96,7 +112,7 @@ def test_an_interrupted_change_is_not_live_afterwards(proxy: ManagedNginx, monke
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(questions, "await_config", interrupted)
         changed(proxy, max_body=1 << 20).install()
-    assert before is not None and questions.await_config(proxy.listeners, before, 5)
+    assert before is not None and questions.await_config(proxy.listeners, before, 60)
     assert proxy.install() is False
 
 
@@ -171,7 +187,10 @@ def test_what_was_installed_is_put_back_whatever_the_manifest_says(proxy: Manage
 def test_a_killed_nginx_comes_back_with_the_same_traffic(proxy: ManagedNginx, which: str) -> None:
     """Workers of a killed master serve on and hold the ports; they must not keep the new one from starting."""
     proxy.switch.set(GREEN)
-    kill(processes(proxy.directory) if which == "all" else [proxy._master.pid() or 0])
+    if which == "all":
+        kill_all(proxy)
+    else:
+        kill([proxy._master.pid() or 0])
     assert proxy.ensure_running() is True
     assert proxy.ensure_running() is False
     assert fetch(proxy.public_url).json["answer"] == "green"
@@ -181,7 +200,7 @@ def test_a_killed_nginx_comes_back_with_the_same_traffic(proxy: ManagedNginx, wh
 def test_after_a_reboot_the_state_directory_brings_the_same_slot_back(proxy: ManagedNginx) -> None:
     """A reboot leaves the files, no process, and a pid file that may name somebody else's process by now."""
     proxy.switch.set(GREEN)
-    kill(processes(proxy.directory))
+    kill_all(proxy)
     (proxy.directory / "nginx.pid").write_text(f"{os.getpid()}\n")
     again = ManagedNginx(proxy.manifest, proxy.state)
     assert again.status().running is False
@@ -219,12 +238,11 @@ def test_another_services_listener_is_not_taken_for_ours(
 def test_a_log_is_rotated_once_it_is_large_and_no_line_is_lost(proxy: ManagedNginx) -> None:
     proxy.rotate_logs()
     assert not list(proxy.access_log.parent.glob("access.json.*"))
-    proxy.log_limit = 10
+    proxy.log_limit, folder = 10, proxy.access_log.parent
     with Load(proxy.public_url, clients=4) as load:
         for _ in range(4):
             before = load.sent
-            while load.sent < before + 50:
-                time.sleep(0.01)
+            awaited(lambda before=before: load.sent >= before + 50 and logs.due(folder, proxy.log_limit))
             proxy.rotate_logs()
         result = load.stop()
     kept = sorted(proxy.access_log.parent.glob("access.json*"))
@@ -259,7 +277,7 @@ def test_workers_run_as_an_account_that_can_read_the_tree(
 ) -> None:
     if os.geteuid() != 0:
         pytest.skip("without root, nginx's workers run as whoever started it")
-    assert {Path(f"/proc/{pid}").stat().st_uid for pid in processes(proxy.directory)} > {0}
+    assert {Path(f"/proc/{pid}").stat().st_uid for pid in complete(proxy)} > {0}
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     second = install(at=closed)
