@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -34,11 +35,17 @@ class StatusChange:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A version as the registry holds it; `path` is the local, immutable directory with its files."""
+    """A version as the registry holds it; `path` is the local, immutable directory with its files.
+
+    `heal` replaces these files where they are a verified copy of what lies elsewhere, and is handed what differs in
+    them, a phrase each, and whether sha256 says so; afterwards they are whole, or it raises IntegrityError. None where
+    these files are all there is.
+    """
 
     info: VersionInfo
     path: Path
     status: Status
+    heal: Callable[[Sequence[str], bool], None] | None = field(default=None, compare=False, repr=False)
 
     @property
     def component(self) -> str:

@@ -1,38 +1,30 @@
 """A registry elsewhere, and a verified copy here: weights are mapped from the local cache alone.
 
 The cache is a directory registry of its own, so what was pulled serves on when the registry is out of reach, with the
-status that was last seen. One process pulls a version, the others wait for it.
+status that was last seen. A copy that was damaged is pulled again by whoever finds it so; see `copies`.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace as changed
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import semver
-
-from modelhost.errors import (
-    IntegrityError,
-    InvalidRequest,
-    ModelHostError,
-    NothingStable,
-    RegistryUnavailable,
-    Unknown,
-)
-from modelhost.metadata import VersionInfo, canonical_version
+from modelhost.errors import IntegrityError, InvalidRequest, NothingStable, RegistryUnavailable, Unknown
+from modelhost.metadata import VersionInfo
 from modelhost.registry import statuslog
 from modelhost.registry.base import LATEST, Entry, Status, StatusChange
+from modelhost.registry.catalogue import Catalogue
+from modelhost.registry.copies import Copies
 from modelhost.registry.directory import DirectoryRegistry, utc_now
-from modelhost.registry.durable import locked, remove, replace, sync_file, write_new
-from modelhost.registry.layout import STATUS_FILE, TRASH, VERSION_FILE, component_directory, parse
+from modelhost.registry.durable import replace
+from modelhost.registry.layout import STATUS_FILE, component_directory
 from modelhost.registry.origin import origin_at
-from modelhost.registry.staging import arrive, staging
-from modelhost.registry.verify import damage
 
 PAUSE_S = 5.0  # After a failure, questions are answered from the cache for this long, so that none waits again.
 
@@ -59,31 +51,34 @@ class RemoteRegistry:
         self.origin = origin_at(url, options)
         self.cache = DirectoryRegistry(cache, clock)
         self.clock = clock
+        self._catalogue = Catalogue(self.origin)
+        self._copies = Copies(self.origin, self.cache)
         self._monotonic = monotonic
         self._away_until = float("-inf")
-        self._infos: dict[tuple[str, str], tuple[bytes, VersionInfo]] = {}
         self._seen: dict[str, list[StatusChange]] = {}
 
     def components(self) -> list[str]:
         """Names of all components that have a version, sorted."""
-        return self._ask(
-            lambda: sorted(name for name in self.origin.components() if self._numbers(name)), self.cache.components
-        )
+        return self._ask(self._catalogue.components, self.cache.components)
 
     def versions(self, component: str) -> list[Entry]:
         """All readable versions, the newest first; without the remote, those in the cache."""
-        return self._ask(lambda: self._entries(component), lambda: self.cache.versions(component))
+        return self._ask(
+            lambda: self._entries(component), lambda: [*map(self._healable, self.cache.versions(component))]
+        )
 
     def find(self, component: str, version: str = LATEST) -> Entry:
         """One version, or the newest stable one for `latest`, pulled and verified. Raises IntegrityError where what
         came is not what was published."""
-        return self._ask(lambda: self._find(component, version), lambda: self.cache.find(component, version))
+        return self._ask(
+            lambda: self._find(component, version), lambda: self._healable(self.cache.find(component, version))
+        )
 
     def mark(self, component: str, version: str, status: Status, who: str, why: str) -> StatusChange:
         """Record a change of status at the remote; durable on return. Raises RegistryUnavailable."""
         if not who.strip() or not why.strip():
             raise InvalidRequest(f"{component} {version} cannot be marked {status}", "say who marks it, and why")
-        name = self._number(component, version)
+        name = self._catalogue.number(component, version)
         changes = self.origin.changes(component)
         change = statuslog.following(changes, self.clock(), name, status, who, why)
         self.origin.record(component, change)
@@ -96,45 +91,66 @@ class RemoteRegistry:
         def ask() -> list[StatusChange]:
             changes = self._remember(component)
             if not changes:
-                self._known(component)
+                self._catalogue.numbers(component)
             return changes
 
         return self._ask(ask, lambda: self.cache.log(component))
 
     def discard(self, component: str, version: str) -> None:
         """Remove a version's copy from the cache, such as a damaged one: the next `find` pulls it anew."""
-        path = component_directory(self.cache.root, component) / canonical_version(version)
-        if path.is_dir():
-            with self.cache.changing(component):
-                trash = path.with_name(f"{TRASH}{path.name}-{os.urandom(4).hex()}")
-                path.rename(trash)
-                remove(trash)
+        self._copies.discard(component, version)
+
+    def heal(self, component: str, version: str, found: Sequence[str], full: bool = False) -> None:
+        """Pull a version anew whose copy is damaged; `found` is what differs, `full` says by which look. Nothing is
+        left to do where another process just did.
+
+        Raises IntegrityError, which says what is damaged: the copy, and where the remote does not answer no more than
+        that, or what lies at the remote as well.
+        """
+        what = f"the copy of {component} {version} in the cache is damaged: {'; '.join(found)}"
+        try:
+            self._reached(lambda: self._heal(component, version, found, full))
+        except RegistryUnavailable as error:
+            raise IntegrityError(
+                f"{what}; and the registry cannot be reached: {error.message}",
+                "it is pulled again by itself as soon as that answers",
+            ) from error
+        except OSError as error:
+            raise IntegrityError(
+                f"{what}; and it could not be replaced: {error}",
+                f"look at the space and permissions of {self.cache.root}",
+            ) from error
+        except Unknown as error:
+            raise IntegrityError(
+                f"{what}; and {self.origin.url} has it no more: {error.message}", error.hint
+            ) from error
+        except IntegrityError as error:
+            raise IntegrityError(
+                f"{what}; and what lies at {self.origin.url} is damaged as well: {error.message}",
+                "restore it there, or publish anew under another number",
+            ) from error
 
     def forget(self, component: str, version: str) -> None:
         """Remember no more what the remote said of a version."""
-        self._infos.pop((component, version), None)
+        self._catalogue.forget(component, version)
 
     def describe(self, component: str, version: str) -> VersionInfo | None:
         """What the remote says of a version, None where it has none. Raises IntegrityError, RegistryUnavailable."""
-        held = self._infos.get((component, version))
-        if held is None:
-            described = self.origin.describe(component, version)
-            if described is None:
-                return None
-            where = f"{self.origin.url}/{component}/{version}/{VERSION_FILE}"
-            held = self._infos[component, version] = (described, parse(described, where, component, version))
-        return held[1]
+        found = self._catalogue.look(component, version)
+        return None if found is None else found.info
 
     def _find(self, component: str, version: str) -> Entry:
         standing = statuslog.standing(self._remember(component))
-        name = self._newest_stable(component, standing) if version == LATEST else self._number(component, version)
-        info = self.describe(component, name)
-        if info is None:
-            raise self._unknown(component, name)
-        return Entry(info, self._local(info), standing.get(name, Status.UNSTABLE))
+        catalogue = self._catalogue
+        name = (
+            catalogue.newest_stable(component, standing) if version == LATEST else catalogue.number(component, version)
+        )
+        info = catalogue.get(component, name).info
+        self._bring(component, name)
+        return self._entry(info, standing)
 
     def _entries(self, component: str) -> list[Entry]:
-        self._known(component)
+        self._catalogue.numbers(component)
         standing = statuslog.standing(self._remember(component))
         entries = []
         for name in self.origin.published(component):
@@ -144,65 +160,32 @@ class RemoteRegistry:
                 _log.warning("left out: %s", error)
                 continue
             if info is not None:
-                path = self.cache.root / component / name
-                entries.append(Entry(info, path, standing.get(name, Status.UNSTABLE)))
+                entries.append(self._entry(info, standing))
         return sorted(entries, key=lambda entry: entry.info.order, reverse=True)
 
-    def _newest_stable(self, component: str, standing: Mapping[str, Status]) -> str:
-        stable = [name for name in self._known(component) if standing.get(name) is Status.STABLE]
-        if not stable:
-            raise NothingStable(f"no version of {component} is stable", "mark one stable, or ask for one by number")
-        newest = max(map(semver.Version.parse, stable))
-        # Where it cannot be read this raises, and takes no other.
-        infos = [self.describe(component, name) for name in stable if semver.Version.parse(name) == newest]
-        return max((info for info in infos if info is not None), key=lambda info: info.order).version
+    def _bring(self, component: str, version: str) -> None:
+        """Where it is not here; its files are looked at by whoever uses them."""
+        try:
+            found = self._copies.bring(self._catalogue.get(component, version), self._catalogue.remembered(component))
+        except IntegrityError:
+            self._catalogue.renew(component, version)  # raises Unknown where it is none any more
+            raise
+        if found:
+            self.heal(component, version, found)
 
-    def _local(self, info: VersionInfo) -> Path:
-        """The directory of a version in the cache, pulled where it is not there."""
-        path = self.cache.root / info.component / info.version
-        if not self._is_here(info, path):
-            locks = self.cache.root / ".locks"
-            locks.mkdir(parents=True, exist_ok=True)
-            with locked(locks / f"{info.component}-{info.version}"):
-                if not self._is_here(info, path):
-                    self._pull(info, path)
-        return path
+    def _heal(self, component: str, version: str, found: Sequence[str], full: bool) -> None:
+        try:
+            self._copies.heal(self._catalogue.get(component, version), found, full)
+        except IntegrityError:
+            self._catalogue.renew(component, version)
+            raise
 
-    def _is_here(self, info: VersionInfo, path: Path) -> bool:
-        if not path.is_dir():
-            return False
-        if self.cache.find(info.component, info.version).info != info:
-            raise IntegrityError(
-                f"{path} is another {info.component} {info.version} than that of {self.origin.url}",
-                "give each registry a cache of its own; a published version never changes",
-            )
-        return True
+    def _entry(self, info: VersionInfo, standing: Mapping[str, Status]) -> Entry:
+        path = self._copies.path(info.component, info.version)
+        return self._healable(Entry(info, path, standing.get(info.version, Status.UNSTABLE)))
 
-    def _pull(self, info: VersionInfo, path: Path) -> None:
-        what = f"{info.component} {info.version} from {self.origin.url}"
-        described = self._infos[info.component, info.version][0]
-        with staging(self.cache, info.component, info.version) as stage:
-            try:
-                self.origin.fetch(info, stage)
-            except IntegrityError:
-                self._demand_version(info)
-                raise
-            known = [other for _, other in self._infos.values() if other.component == info.component]
-            if found := damage(stage, info, full=True, others=known) or damage(stage, info):
-                raise IntegrityError(
-                    f"{what} is not as it was published: {'; '.join(found)}", "pull again, or restore it"
-                )
-            for file in info.files:
-                sync_file(stage / file.path)
-            write_new(stage / VERSION_FILE, described)
-            with self.cache.changing(info.component):
-                arrive(self.cache, stage, path)
-
-    def _demand_version(self, info: VersionInfo) -> None:
-        """Raises Unknown where it is none any more: a collector has withdrawn it since it was looked at."""
-        self.forget(info.component, info.version)
-        if self.describe(info.component, info.version) is None:
-            raise self._unknown(info.component, info.version)
+    def _healable(self, entry: Entry) -> Entry:
+        return changed(entry, heal=partial(self.heal, entry.component, entry.version))
 
     def _remember(self, component: str, changes: list[StatusChange] | None = None) -> list[StatusChange]:
         """The remote's status log, copied into the cache for the time when it is out of reach."""
@@ -229,46 +212,30 @@ class RemoteRegistry:
                 replace(folder / STATUS_FILE, b"".join(map(statuslog.encode, changes)))
 
     def _ask(self, remote: Callable[[], _Answer], cached: Callable[[], _Answer]) -> _Answer:
-        wait = self._away_until - self._monotonic()
-        away = RegistryUnavailable(f"{self.origin.url} did not answer lately", retry_after=max(wait, 0.1))
-        if wait <= 0:
-            try:
-                return remote()
-            except RegistryUnavailable as error:
-                away = error
-                self._away_until = self._monotonic() + PAUSE_S
-                _log.warning("the cache answers: %s", error)
-            except OSError as error:
-                raise RegistryUnavailable(f"the cache {self.cache.root} cannot be used: {error}") from error
+        try:
+            return self._reached(remote)
+        except RegistryUnavailable as error:
+            away = error
+        except OSError as error:
+            raise RegistryUnavailable(f"the cache {self.cache.root} cannot be used: {error}") from error
         try:
             return cached()
         except (Unknown, NothingStable, RegistryUnavailable):
             raise away from None
+        except IntegrityError as error:
+            raise IntegrityError(
+                f"the cache is damaged: {error.message}; and the registry cannot be reached: {away.message}",
+                "it is pulled again by itself as soon as that answers",
+            ) from error
 
-    def _numbers(self, component: str) -> list[str]:
-        return [name for name in self.origin.published(component) if self._is_whole(component, name)]
-
-    def _is_whole(self, component: str, version: str) -> bool:
+    def _reached(self, ask: Callable[[], _Answer]) -> _Answer:
+        """The remote's answer. Raises RegistryUnavailable, for a while after a failure without asking."""
+        wait = self._away_until - self._monotonic()
+        if wait > 0:
+            raise RegistryUnavailable(f"{self.origin.url} did not answer lately", retry_after=max(wait, 0.1))
         try:
-            return self.describe(component, version) is not None
-        except IntegrityError:
-            return True
-
-    def _known(self, component: str) -> list[str]:
-        component_directory(self.cache.root, component)
-        if names := self._numbers(component):
-            return names
-        raise Unknown(f"no component {component!r} at {self.origin.url}", f"there is {', '.join(self.components())}")
-
-    def _number(self, component: str, version: str) -> str:
-        names = self._known(component)
-        try:
-            name = canonical_version(version)
-        except (ValueError, TypeError):
-            raise self._unknown(component, repr(version)) from None
-        if name not in names:
-            raise self._unknown(component, name)
-        return name
-
-    def _unknown(self, component: str, version: str) -> ModelHostError:
-        return Unknown(f"no version {version} of {component}", f"there is {', '.join(self._numbers(component))}")
+            return ask()
+        except RegistryUnavailable as error:
+            self._away_until = self._monotonic() + PAUSE_S
+            _log.warning("without the registry for now: %s", error)
+            raise

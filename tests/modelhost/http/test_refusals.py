@@ -1,5 +1,6 @@
 """Versions that are not what was published, or do not fit: refused at every door with what differs, while what serves
-goes on serving. In a directory, at a remote that is pulled from, and in the verified cache of one."""
+goes on serving. In a directory, at a remote that is pulled from, and in the verified cache of one out of reach, which
+heals by itself within reach."""
 
 from __future__ import annotations
 
@@ -38,14 +39,19 @@ class Kept:
         shop.publish("model", "1.1.0", stable=False, **{**described, **harm.metadata})
 
     def do_harm(self) -> None:
-        """Once: to the cache what was pulled into it, else to where the registry lies."""
+        """Once: to the cache what was pulled into it, before the remote went away; else to where the registry lies."""
         if self.place == "cache":
-            cache = RemoteRegistry(self.url, self.site.path / "cache")
-            for version in ("0.9.0", "1.0.0", "1.1.0"):
-                cache.find("model", version)
-            self.harm.do(self.site.path / "cache" / "model")
+            self.harm_the_cache()
+            self.models.rename(self.site.path / "out of reach")
         else:
             self.harm.do(self.models / "model")
+
+    def harm_the_cache(self) -> None:
+        cache = RemoteRegistry(self.url, self.site.path / "cache")
+        for version in ("0.9.0", "1.0.0", "1.1.0"):
+            cache.find("model", version)
+        cache.find("tokenizer")
+        self.harm.do(self.site.path / "cache" / "model")
 
     def mark(self) -> None:
         """Somebody calls it stable, so that it is what `latest` means."""
@@ -136,3 +142,25 @@ def test_a_service_that_served_before_starts_with_that_and_says_why(site: Site, 
     assert status["serving"]["model"]["version"] == "1.0.0"
     told = site.ask("GET", "/history", role=Role.VIEWER).json()[0]
     assert re.search(harm.said, told["why"]), told
+
+
+@pytest.mark.parametrize("name", [name for name, harm in HARMS.items() if not harm.metadata])
+def test_a_copy_in_the_cache_is_healed_by_the_promotion_that_finds_it_harmed(site: Site, name: str) -> None:
+    kept = Kept(site, "cache", HARMS[name])
+    site.start(kept.configuration)
+    kept.harm_the_cache()
+    answer = site.ask("POST", "/promote/model", {"version": "1.1.0", "reason": "better"}, role=Role.OPERATOR)
+    assert answer.status_code == 200, answer.text
+    said = requests.get(f"http://127.0.0.1:{site.port}/say/x", timeout=30).json()
+    assert said == {"model": "model 1.1.0", "tokenizer": "tokenizer 1.0.0"}
+    assert "modelhost_load_failures_total{" not in site.ask("GET", "/metrics").text
+
+
+@pytest.mark.parametrize("name", [name for name, harm in HARMS.items() if not harm.metadata])
+def test_a_start_heals_what_is_harmed_in_the_cache(site: Site, name: str) -> None:
+    kept = Kept(site, "cache", HARMS[name])
+    kept.mark()
+    kept.harm_the_cache()
+    host = site.start(kept.configuration)
+    assert host.serving.current().versions["model"] == "1.1.0"
+    assert host.serving.history.records()[-1].notes == ()
