@@ -23,7 +23,7 @@ from modelhost.registry.publish import publish
 from modelhost.registry.remote import RemoteRegistry
 from modelhost.registry.retention import Named
 from modelhost.registry.upload import publish_remote
-from modelhost.registry.verify import damage
+from modelhost.registry.verify import check_files, damage
 from modelhost.registry.wishes import shelf_at
 from release.models.base import LATEST, Change, Collected, Described, Kept, Verified, Version
 from release.models.failures import Tell, mapped
@@ -107,12 +107,7 @@ class ModelRegistry:
     def check(self, component: str, version: str) -> None:
         """Raises Refused where its files are not those that were published; from a URL they are pulled for this."""
         with mapped(self._tell):
-            entry = self._registry.find(component, version)
-            if found := damage(entry.path, entry.info):
-                raise IntegrityError(
-                    f"{component} {entry.version} is not as it was published: {'; '.join(found)}",
-                    "restore its files, or publish anew under another number",
-                )
+            check_files(self._registry.find(component, version))
 
     def mark(self, component: str, version: str, status: str, who: str, why: str) -> None:
         """Appends to the status log; durable on return."""
@@ -186,7 +181,11 @@ class ModelRegistry:
                     registry.discard(component, version)
             entry = registry.find(component, version)
             others = [other.info for other in registry.versions(component)]
-            return tuple(damage(entry.path, entry.info, full=full, others=others))
+            found = tuple(damage(entry.path, entry.info, full=full, others=others))
+            if found and entry.heal is not None:
+                entry.heal(found, full)  # that was the copy here; raises where the version itself is damaged
+                return ()
+            return found
         except IntegrityError as error:
             return (error.message,)
         except Unknown:

@@ -178,6 +178,20 @@ def test_a_full_verification_of_an_object_store_sees_what_lies_there_now(at: At,
     assert "is not as it was published" in found.problems[0]
 
 
+def test_a_damaged_copy_here_is_no_damage_of_a_version_that_lies_elsewhere(at: At, tmp_path: Path) -> None:
+    registry = at(f"memory://{uuid4().hex}")
+    registry.publish(weights(tmp_path / "new", "weights"), metadata(), "anna", ())
+    for look in (
+        lambda: registry.verify("translator", False)[0].problems == (),
+        lambda: registry.check("translator", "1.0.0") is None,
+    ):
+        assert look()
+        copy = next(path for path in tmp_path.rglob("translator/1.0.0/*.safetensors"))
+        copy.chmod(0o644)
+        copy.write_bytes(b"cut")
+        assert look() and copy.stat().st_size > 3
+
+
 def test_a_mounted_registry_is_read_where_it_lies(at: At, root: Path, published: Publish) -> None:
     published("1.0.0", status="stable")
     assert at(root.as_uri()).stable("translator") == ["1.0.0"]
