@@ -16,7 +16,7 @@ from release.verdict import Outcome
 def test_a_service_that_becomes_ready_in_time_and_stays_so_passes(serve, subject) -> None:
     count = itertools.count()
     service = serve(lambda *_: (200 if next(count) >= 3 else 503, {"status": "loading"}))
-    verdict = HealthCheck(Health(path="/ready", timeout="20s", settle="300ms")).run(subject(service.url))
+    verdict = HealthCheck(Health(path="/ready", timeout="60s", settle="300ms")).run(subject(service.url))
     assert verdict.outcome is Outcome.PASS
     assert verdict.evidence["attempts"] > 4
     assert verdict.evidence["last_trouble"] == '503: {"status": "loading"}'
@@ -25,9 +25,9 @@ def test_a_service_that_becomes_ready_in_time_and_stays_so_passes(serve, subject
 
 def test_a_service_that_never_becomes_ready_fails_with_its_last_answer(serve, subject) -> None:
     service = serve(lambda *_: (503, {"error": "no weights"}))
-    verdict = HealthCheck(Health(timeout="300ms", settle="0s")).run(subject(service.url))
+    verdict = HealthCheck(Health(timeout="1s", settle="0s")).run(subject(service.url))
     assert verdict.outcome is Outcome.FAIL
-    assert verdict.reason == 'not ready within 0.3 s: GET /health → 503: {"error": "no weights"}'
+    assert verdict.reason == 'not ready within 1 s: GET /health → 503: {"error": "no weights"}'
 
 
 def test_a_redirect_is_not_ready(serve, subject) -> None:
@@ -37,8 +37,8 @@ def test_a_redirect_is_not_ready(serve, subject) -> None:
 
 def test_readiness_that_does_not_last_fails_and_says_so(serve, subject) -> None:
     count = itertools.count()
-    service = serve(lambda *_: (200 if next(count) < 2 else 500, b"broken"))
-    verdict = HealthCheck(Health(timeout="500ms", settle="1s")).run(subject(service.url))
+    service = serve(lambda *_: (200 if next(count) < 1 else 500, b"broken"))
+    verdict = HealthCheck(Health(timeout="2s", settle="1s")).run(subject(service.url))
     assert verdict.outcome is Outcome.FAIL
     assert "did not stay so" in verdict.reason
     assert verdict.evidence["relapses"] == 1
@@ -46,8 +46,8 @@ def test_readiness_that_does_not_last_fails_and_says_so(serve, subject) -> None:
 
 def test_a_relapse_starts_the_settling_again(serve, subject) -> None:
     count = itertools.count()
-    service = serve(lambda *_: (500 if next(count) == 2 else 200, b""))
-    verdict = HealthCheck(Health(timeout="20s", settle="300ms")).run(subject(service.url))
+    service = serve(lambda *_: (500 if next(count) == 1 else 200, b""))
+    verdict = HealthCheck(Health(timeout="60s", settle="300ms")).run(subject(service.url))
     assert verdict.outcome is Outcome.PASS
     assert "relapsed 1 times" in verdict.reason
 

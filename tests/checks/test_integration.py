@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import textwrap
@@ -18,6 +17,7 @@ import pytest
 from release.checks.integration import IntegrationCheck
 from release.config.model import Integration
 from release.verdict import Outcome
+from tests.support.ports import free_port
 
 
 @pytest.fixture
@@ -158,9 +158,7 @@ def test_an_interruption_ends_the_suite_and_all_it_started(subject, suite, tmp_p
 
 def test_the_first_connection_is_tried_again_while_the_port_opens(subject, suite) -> None:
     suite(test_it='def test_late(candidate): assert candidate.get("/").text == "late"')
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
 
     class Late(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -57,7 +57,7 @@ def test_an_error_in_the_work_is_raised_in_the_caller_and_clients_are_closed() -
 
     with pytest.raises(KeyError), Lanes(2, tool, lambda: None) as lanes:
         lanes.one(fail, 7)
-    assert all(tool.closed.wait(5) for tool in tools)
+    assert all(tool.closed.wait(60) for tool in tools)
 
 
 def test_leaving_early_drops_what_has_not_begun() -> None:
@@ -65,7 +65,7 @@ def test_leaving_early_drops_what_has_not_begun() -> None:
 
     def work(_: Tool, item: int) -> None:
         begun.append(item)
-        time.sleep(0.01)
+        time.sleep(0.2)
 
     with Lanes(1, Tool, lambda: None) as lanes:
         results = lanes.map(work, range(100))

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -80,6 +81,19 @@ def translated(running: Translating) -> tuple[str, str]:
     return answer.json()["translation"], answer.headers["X-Model-Version"]
 
 
+def state_of(call: Call, version: str) -> str:
+    held = json.loads(call("models", "list", "translator", "--json").out)["versions"]
+    return str({one["version"]: one["state"] for one in held}[version])
+
+
+def awaited(condition: Callable[[], bool]) -> None:
+    """What leaves memory goes once the last request that uses it has ended."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "did not come true"
+        time.sleep(0.05)
+
+
 @pytest.mark.usefixtures("manifest")
 def test_a_better_version_passes_the_gate_and_serves(call: Call, running: Translating, tmp_path: Path) -> None:
     assert translated(running) == ("zzz qqq xxx", "1.0.0")
@@ -99,8 +113,7 @@ def test_a_worse_version_is_refused_leaves_memory_again_and_nobody_gets_it(
     said = call("models", "promote", "translator", "1.2.0", *WHY)
     assert said.code == 1 and "quality refused it" in said.err
     assert translated(running)[1] == running.serving == "1.0.0"
-    held = json.loads(call("models", "list", "translator", "--json").out)["versions"]
-    assert {one["version"]: one["state"] for one in held}["1.2.0"] == "UNAVAILABLE"
+    awaited(lambda: state_of(call, "1.2.0") == "UNAVAILABLE")
     row, (verdict,) = recorded(tmp_path)
     assert (row.state, row.version, row.after) == (ModelState.REFUSED, "1.2.0", None)
     assert verdict.outcome is Outcome.FAIL and verdict.evidence["comparisons"]
@@ -297,5 +310,4 @@ def test_a_signal_while_the_gate_asks_ends_it_with_nothing_changed(
     assert promoting.returncode == 5, said
     assert recorded(tmp_path)[0].state is ModelState.UNDONE
     assert running.serving == "1.0.0"
-    held = json.loads(call("models", "list", "--json").out)["versions"]
-    assert {one["version"]: one["state"] for one in held}["1.1.0"] == "UNAVAILABLE"
+    awaited(lambda: state_of(call, "1.1.0") == "UNAVAILABLE")

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -240,6 +241,8 @@ def test_a_directory_that_is_not_there_or_not_ours_is_named(tmp_path: Path) -> N
 def test_a_stopped_holder_is_still_the_holder(tmp_path: Path, hold: Callable[..., subprocess.Popen[str]]) -> None:
     process = hold("traffic")
     process.send_signal(signal.SIGSTOP)
+    while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        time.sleep(0.01)  # it has to run once more to stop
     with pytest.raises(Locked, match=r"(?s)hangs or was stopped"):
         TrafficLock(tmp_path / "lock").acquire(0)
     process.send_signal(signal.SIGCONT)

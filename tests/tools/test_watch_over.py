@@ -24,7 +24,8 @@ def watched(script: str, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_daemon_in_a_session_of_its_own_is_ended_and_named(tmp_path: Path) -> None:
-    done = watched(f"setsid --fork sh -c 'echo $$ > {tmp_path}/pid; exec sleep 600'; sleep 0.5; echo done")
+    begun = f"until [ -s {tmp_path}/pid ]; do sleep 0.05; done"
+    done = watched(f"setsid --fork sh -c 'echo $$ > {tmp_path}/pid; exec sleep 600'; {begun}")
     assert not running(int((tmp_path / "pid").read_text()))
     assert "sleep 600" in done.stdout
 

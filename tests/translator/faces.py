@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from tests.translator.running import free_port
+from tests.support.ports import free_port
 from translator.answering import Answer
 from translator.errors import Refusal
 

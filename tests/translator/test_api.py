@@ -26,7 +26,7 @@ def test_the_services_own_suite_passes(service: Running) -> None:
 
 
 def test_version_states_release_model_and_the_digest_of_the_very_file(service: Running) -> None:
-    version = httpx.get(f"{service.url}/version").json()
+    version = httpx.get(f"{service.url}/version", timeout=60).json()
     folder = Settings.from_environment(os.environ).model_dir
     assert version["release"] == "v0.0.0-abc1234"
     assert version["revision"] == "abc1234"
@@ -73,7 +73,9 @@ def test_a_list_as_long_as_allowed_is_answered_and_one_more_is_refused(service: 
 def test_a_body_that_is_no_request_is_the_clients_fault_and_says_which(
     service: Running, body: bytes, status: int, code: str
 ) -> None:
-    answer = httpx.post(f"{service.url}/translate", content=body, headers={"Content-Type": "application/json"})
+    answer = httpx.post(
+        f"{service.url}/translate", content=body, headers={"Content-Type": "application/json"}, timeout=60
+    )
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 
@@ -92,15 +94,15 @@ def test_a_body_without_an_end_is_refused_while_it_comes(service: Running) -> No
 
 def test_a_path_that_takes_another_method_says_so(service: Running) -> None:
     for method, path, allowed in (("GET", "/translate", "POST"), ("POST", "/health", "GET")):
-        answer = httpx.request(method, service.url + path)
+        answer = httpx.request(method, service.url + path, timeout=60)
         assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
         assert answer.headers["Allow"] == allowed
 
 
 def test_metrics_count_errors_tokens_and_sentences(service: Running) -> None:
-    httpx.post(f"{service.url}/translate", json={"text": "hello"})
+    httpx.post(f"{service.url}/translate", json={"text": "hello"}, timeout=60)
     httpx.post(f"{service.url}/translate", json={"text": "他来了。她走了。"}, timeout=120)
-    text = httpx.get(f"{service.url}/metrics").text
+    text = httpx.get(f"{service.url}/metrics", timeout=60).text
     values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     assert float(values['translator_errors_total{code="not_chinese"}']) >= 1
     assert float(values['translator_tokens_total{side="source"}']) > float(values["translator_sentences_total"]) >= 2
@@ -110,7 +112,7 @@ def test_metrics_count_errors_tokens_and_sentences(service: Running) -> None:
 
 
 def test_the_contract_describes_every_answer_that_is_given(service: Running) -> None:
-    contract = httpx.get(f"{service.url}/openapi.json").json()
+    contract = httpx.get(f"{service.url}/openapi.json", timeout=60).json()
     responses = contract["paths"]["/translate"]["post"]["responses"]
     for status in ("400", "413", "422", "503"):
         schema = responses[status]["content"]["application/json"]["schema"]
@@ -120,14 +122,14 @@ def test_the_contract_describes_every_answer_that_is_given(service: Running) -> 
 
 @pytest.mark.parametrize("path", ["/page.css", "/page.js", "/icon.svg", "/"])
 def test_the_page_allows_nothing_from_elsewhere(service: Running, path: str) -> None:
-    answer = httpx.get(service.url + path)
+    answer = httpx.get(service.url + path, timeout=60)
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'self'")
     assert answer.headers["Cache-Control"] == "no-cache"
 
 
 def test_files_outside_the_page_are_out_of_reach(service: Running) -> None:
     for path in ("/../app.py", "/%2e%2e/app.py", "/..%2fsettings.py"):
-        assert httpx.get(service.url + path).status_code == 404
+        assert httpx.get(service.url + path, timeout=60).status_code == 404
 
 
 def test_the_page_folder_names_no_other_host() -> None:
@@ -138,5 +140,5 @@ def test_the_page_folder_names_no_other_host() -> None:
 
 @pytest.mark.parametrize("path", ["/", "/health", "/version", "/nowhere"])
 def test_every_answer_names_the_model_in_a_header(service: Running, path: str) -> None:
-    version = httpx.get(f"{service.url}/version").json()["model_version"]
-    assert httpx.get(f"{service.url}{path}").headers["X-Model-Version"] == version
+    version = httpx.get(f"{service.url}/version", timeout=60).json()["model_version"]
+    assert httpx.get(f"{service.url}{path}", timeout=60).headers["X-Model-Version"] == version

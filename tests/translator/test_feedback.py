@@ -56,7 +56,7 @@ def counted(registry: CollectorRegistry, version: str, thumb: str) -> float:
 
 
 def test_a_thumb_is_recorded_with_its_answer(url: str, file: Path, registry: CollectorRegistry) -> None:
-    answer = httpx.post(url, json={"request_id": "a", "thumb": "down", "comment": "应该是“你好”"})
+    answer = httpx.post(url, json={"request_id": "a", "thumb": "down", "comment": "应该是“你好”"}, timeout=60)
     assert (answer.status_code, answer.content) == (204, b"")
     assert lines(file) == [
         {
@@ -74,7 +74,7 @@ def test_a_second_thumb_replaces_the_first_and_the_same_again_changes_nothing(
     url: str, file: Path, registry: CollectorRegistry
 ) -> None:
     for thumb in ("up", "up", "down", "down"):
-        assert httpx.post(url, json={"request_id": "a", "thumb": thumb}).status_code == 204
+        assert httpx.post(url, json={"request_id": "a", "thumb": thumb}, timeout=60).status_code == 204
     assert [line["thumb"] for line in lines(file)] == ["up", "down"]
     assert (counted(registry, "v1.1.0", "up"), counted(registry, "v1.1.0", "down")) == (1, 1)
 
@@ -83,10 +83,10 @@ def test_an_answer_that_is_not_known_or_was_forgotten_is_a_404(url: str, feedbac
     for number in range(3):
         feedback.remember(Answer(["x"], "v1.0.0", f"newer-{number}"))
     for unknown in ("a", "never"):
-        answer = httpx.post(url, json={"request_id": unknown, "thumb": "up"})
+        answer = httpx.post(url, json={"request_id": unknown, "thumb": "up"}, timeout=60)
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_request")
     assert not file.exists()
-    assert httpx.post(url, json={"request_id": "newer-0", "thumb": "up"}).status_code == 204
+    assert httpx.post(url, json={"request_id": "newer-0", "thumb": "up"}, timeout=60).status_code == 204
 
 
 def test_the_fallback_and_the_variant_of_an_experiment_are_named(
@@ -120,7 +120,7 @@ def test_the_fallback_and_the_variant_of_an_experiment_are_named(
     ids=lambda body: body[:48],
 )
 def test_what_is_no_thumb_is_refused_in_the_services_own_form(url: str, body: bytes, file: Path) -> None:
-    answer = httpx.post(url, content=body)
+    answer = httpx.post(url, content=body, timeout=60)
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "wrong_type")
     assert not file.exists()
 
@@ -130,11 +130,11 @@ def test_a_thumb_that_cannot_be_written_is_not_counted_and_can_be_given_again(
 ) -> None:
     file.parent.mkdir()
     file.mkdir()  # a folder where the file should be
-    refused = httpx.post(url, json={"request_id": "a", "thumb": "up"})
+    refused = httpx.post(url, json={"request_id": "a", "thumb": "up"}, timeout=60)
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "not_recorded")
     assert counted(registry, "v1.1.0", "up") == 0
     file.rmdir()
-    assert httpx.post(url, json={"request_id": "a", "thumb": "up"}).status_code == 204
+    assert httpx.post(url, json={"request_id": "a", "thumb": "up"}, timeout=60).status_code == 204
     assert len(lines(file)) == 1
 
 
@@ -169,7 +169,7 @@ def test_many_at_once_are_written_line_by_line(file: Path, registry: CollectorRe
 
 
 def test_the_contract_describes_it(url: str) -> None:
-    operation = httpx.get(url.replace("/feedback", "/openapi.json")).json()["paths"]["/feedback"]["post"]
+    operation = httpx.get(url.replace("/feedback", "/openapi.json"), timeout=60).json()["paths"]["/feedback"]["post"]
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
     assert set(schema["required"]) == {"request_id", "thumb"}
     assert {"204", "404", "422", "503"} <= set(operation["responses"])

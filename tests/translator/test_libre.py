@@ -34,7 +34,7 @@ def url(model: Model) -> Iterator[str]:
 
 def ask(url: str, **fields: Any) -> Any:
     """A JSON request to /translate; zh to en unless said otherwise."""
-    answer = httpx.post(f"{url}/translate", json={"source": "zh", "target": "en", **fields})
+    answer = httpx.post(f"{url}/translate", json={"source": "zh", "target": "en", **fields}, timeout=60)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -42,7 +42,9 @@ def ask(url: str, **fields: Any) -> Any:
 def wrong(url: str, **fields: Any) -> str:
     """The error of a request that is refused with 400."""
     fields = {"q": "你好", "source": "zh", "target": "en", **fields}
-    answer = httpx.post(f"{url}/translate", json={name: value for name, value in fields.items() if value is not None})
+    answer = httpx.post(
+        f"{url}/translate", json={name: value for name, value in fields.items() if value is not None}, timeout=60
+    )
     assert answer.status_code == 400, answer.text
     assert list(answer.json()) == ["error"]
     said: str = answer.json()["error"]
@@ -118,12 +120,13 @@ def test_chinese_has_the_names_that_callers_use(url: str, code: str) -> None:
 def test_forms_are_read_url_encoded_multipart_and_from_the_query(url: str) -> None:
     fields = {"q": "你好，\r\n世界=&", "source": "zh", "target": "en", "alternatives": "1", "api_key": ""}
     expected = {"translatedText": "<你好，\r\n世界=&>", "alternatives": []}
-    assert httpx.post(f"{url}/translate", data=fields).json() == expected
+    assert httpx.post(f"{url}/translate", data=fields, timeout=60).json() == expected
     assert (
-        httpx.post(f"{url}/translate", files={name: (None, text) for name, text in fields.items()}).json() == expected
+        httpx.post(f"{url}/translate", files={name: (None, text) for name, text in fields.items()}, timeout=60).json()
+        == expected
     )
-    assert httpx.post(f"{url}/translate", params=fields).json() == expected
-    several = httpx.post(f"{url}/translate", data={**fields, "q": ["一", "二"]}).json()
+    assert httpx.post(f"{url}/translate", params=fields, timeout=60).json() == expected
+    several = httpx.post(f"{url}/translate", data={**fields, "q": ["一", "二"]}, timeout=60).json()
     assert several == {"translatedText": ["<一>", "<二>"], "alternatives": [[], []]}
 
 
@@ -174,58 +177,60 @@ def test_what_does_not_fit_is_a_400_that_says_so(url: str, fields: dict[str, Any
     ids=str,
 )
 def test_a_body_that_is_no_request_is_a_400(url: str, content: bytes, kind: str) -> None:
-    answer = httpx.post(f"{url}/translate", content=content, headers={"Content-Type": kind})
+    answer = httpx.post(f"{url}/translate", content=content, headers={"Content-Type": kind}, timeout=60)
     assert answer.status_code == 400
     assert list(answer.json()) == ["error"]
 
 
 def test_what_the_service_refuses_keeps_its_status_in_this_form(url: str, model: Model) -> None:
     for model.refuse in (loading(), busy(9)):
-        answer = httpx.post(f"{url}/translate", json={"q": "你好", "source": "zh", "target": "en"})
+        answer = httpx.post(f"{url}/translate", json={"q": "你好", "source": "zh", "target": "en"}, timeout=60)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
         assert answer.json() == {"error": model.refuse.message}
 
 
 def test_other_paths_and_methods_are_answered_in_this_form_too(url: str) -> None:
-    answer = httpx.get(f"{url}/translate")
+    answer = httpx.get(f"{url}/translate", timeout=60)
     assert (answer.status_code, answer.headers["Allow"], list(answer.json())) == (405, "POST", ["error"])
-    answer = httpx.post(f"{url}/translate_file")
+    answer = httpx.post(f"{url}/translate_file", timeout=60)
     assert (answer.status_code, list(answer.json())) == (404, ["error"])
 
 
 def test_settings_and_health_say_what_there_is(url: str) -> None:
-    settings = httpx.get(f"{url}/frontend/settings").json()
+    settings = httpx.get(f"{url}/frontend/settings", timeout=60).json()
     assert (settings["charLimit"], settings["keyRequired"], settings["suggestions"]) == (100, False, False)
     assert settings["language"] == {
         "source": {"code": "zh", "name": "Chinese"},
         "target": {"code": "en", "name": "English"},
     }
-    assert httpx.get(f"{url}/health").json() == {"status": "ok"}
+    assert httpx.get(f"{url}/health", timeout=60).json() == {"status": "ok"}
     with serving(lambda app: add_libre(app, Model().translate, LIMITS, health=lambda: "loading")) as base:
-        answer = httpx.get(f"{base}/libretranslate/health")
+        answer = httpx.get(f"{base}/libretranslate/health", timeout=60)
         assert (answer.status_code, answer.json()["error"]) == (503, "The service is not ready: loading")
 
 
 def test_detect_takes_what_clients_send_and_never_claims_what_it_cannot_know(url: str) -> None:
-    assert httpx.post(f"{url}/detect", json={"q": "これは"}).json()[0]["language"] == "ja"
-    assert httpx.post(f"{url}/detect", data={"q": "Привет"}).json() == [{"language": "en", "confidence": 0.0}]
-    assert httpx.post(f"{url}/detect", json={"q": "Bonjour le monde"}).json()[0]["confidence"] < 50
-    assert httpx.post(f"{url}/detect", json={}).status_code == 400
+    assert httpx.post(f"{url}/detect", json={"q": "これは"}, timeout=60).json()[0]["language"] == "ja"
+    assert httpx.post(f"{url}/detect", data={"q": "Привет"}, timeout=60).json() == [
+        {"language": "en", "confidence": 0.0}
+    ]
+    assert httpx.post(f"{url}/detect", json={"q": "Bonjour le monde"}, timeout=60).json()[0]["confidence"] < 50
+    assert httpx.post(f"{url}/detect", json={}, timeout=60).status_code == 400
 
 
 def test_an_answer_names_its_model_and_its_id_and_the_fallback_says_that_it_is_one(url: str, model: Model) -> None:
     fields = {"q": "你好", "source": "zh", "target": "en"}
-    answer = httpx.post(f"{url}/translate?version=v1.0.0", json=fields)
+    answer = httpx.post(f"{url}/translate?version=v1.0.0", json=fields, timeout=60)
     assert (answer.headers["X-Model-Version"], answer.headers["X-Request-Id"]) == ("v1.0.0", "r1")
     assert "fallback" not in answer.json()
     model.fallback = True
-    answer = httpx.post(f"{url}/translate", json=fields)
+    answer = httpx.post(f"{url}/translate", json=fields, timeout=60)
     assert answer.json()["fallback"] is True
     assert answer.headers["X-Model-Version"] == "fallback"
 
 
 def test_the_contract_describes_it(url: str) -> None:
-    contract = httpx.get(url.replace("/libretranslate", "/openapi.json")).json()
+    contract = httpx.get(url.replace("/libretranslate", "/openapi.json"), timeout=60).json()
     operation = contract["paths"]["/libretranslate/translate"]["post"]
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
     assert schema["required"] == ["q", "source", "target"]
@@ -248,7 +253,7 @@ def test_the_service_as_it_is_shipped_answers_the_client_library_batches_and_thu
     assert re.search("[a-z]", first) and second == "OK"
     assert re.findall("<.*?>", third) == ["<b>", "</b>", "<i>", "</i>"]
     thumb = {"request_id": answer.headers["X-Request-Id"], "thumb": "up"}
-    assert httpx.post(f"{service.url}/feedback", json=thumb).status_code == 204
-    assert httpx.get(f"{base}/health").json() == {"status": "ok"}
-    too_large = httpx.post(f"{base}/translate", content=b"q=" + b"x" * 1_000_000)
+    assert httpx.post(f"{service.url}/feedback", json=thumb, timeout=60).status_code == 204
+    assert httpx.get(f"{base}/health", timeout=60).json() == {"status": "ok"}
+    too_large = httpx.post(f"{base}/translate", content=b"q=" + b"x" * 1_000_000, timeout=60)
     assert (too_large.status_code, list(too_large.json())) == (413, ["error"])

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def service(thumbs: Path) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def versions(service: Running) -> tuple[str, str]:
     """The version that serves, and another."""
-    offered = httpx.get(f"{service.url}/versions").json()
+    offered = httpx.get(f"{service.url}/versions", timeout=60).json()
     other = next(each["version"] for each in offered["versions"] if each["version"] != offered["serving"])
     return offered["serving"], other
 
@@ -243,9 +244,7 @@ def test_a_version_that_still_loads_is_waited_for(blank: Page, service: Running,
 
     def loads_first(route: Route) -> None:
         asked.append(route)
-        if len(asked) > 1:
-            route.continue_()
-        else:
+        if len(asked) == 1:  # the second waits until what was said meanwhile has been seen
             error = {"code": "loading", "message": "It is being loaded."}
             route.fulfill(status=503, headers={"Retry-After": "1"}, json={"error": error})
 
@@ -255,6 +254,11 @@ def test_a_version_that_still_loads_is_waited_for(blank: Page, service: Running,
     translated(panes(blank)[0])
     blank.get_by_role("combobox").select_option(versions[1])
     expect(blank.locator("output")).to_have_text(f"{versions[1]} is being loaded …")
+    deadline = time.monotonic() + 60
+    while len(asked) < 2:
+        assert time.monotonic() < deadline, "it did not ask again"
+        blank.wait_for_timeout(50)
+    asked[1].continue_()
     expect(blank.locator("#version")).to_have_text(f"Model {versions[1]}")
     assert len(asked) == 2
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+import http.client
+import json
 import os
 import shutil
 import signal
@@ -16,7 +17,8 @@ from urllib.parse import unquote
 import httpx
 import pytest
 
-from tests.translator.running import ROOT, Start, free_port
+from tests.support.ports import free_port
+from tests.translator.running import ROOT, Start
 from translator.settings import Settings
 
 MODEL = Settings.from_environment({}).model_dir
@@ -46,21 +48,26 @@ def test_health_is_503_until_the_model_has_translated(start: Start) -> None:
 def test_a_signal_ends_it_after_what_has_begun_is_answered(start: Start, number: signal.Signals) -> None:
     running = start()
     running.wait_until_ready()
-    texts = ["我们明天早上去北京，下午回来，晚上一起吃饭。" * 5] * 60
-    idle = socket.create_connection(("127.0.0.1", int(running.url.rsplit(":", 1)[1])))
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        begun = pool.submit(httpx.post, f"{running.url}/translate", json={"text": texts}, timeout=120)
-        while "translator_waiting" not in httpx.get(f"{running.url}/metrics").text or begun.running() is False:
-            time.sleep(0.01)
-        time.sleep(0.3)
-        running.process.send_signal(number)
-        answer = begun.result()
-    assert answer.status_code == 200
-    assert len(answer.json()["translation"]) == 60
+    body = json.dumps({"text": ["我们明天早上去北京，下午回来，晚上一起吃饭。" * 5] * 60}).encode()
+    port = int(running.url.rsplit(":", 1)[1])
+    idle = socket.create_connection(("127.0.0.1", port))
+    begun = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    begun.putrequest("POST", "/translate")
+    for name, value in (("Content-Type", "application/json"), ("Content-Length", str(len(body)))):
+        begun.putheader(name, value)
+    begun.putheader("Expect", "100-continue")
+    begun.endheaders()
+    assert begun.sock.recv(1000).split()[1] == b"100"  # the service has the request, and reads
+    begun.send(body)
+    running.process.send_signal(number)
+    answer = begun.getresponse()
+    assert answer.status == 200
+    assert len(json.loads(answer.read())["translation"]) == 60
     assert running.process.wait(60) == 0
+    begun.close()
     idle.close()
     with pytest.raises(httpx.TransportError):
-        httpx.get(f"{running.url}/health")
+        httpx.get(f"{running.url}/health", timeout=60)
 
 
 EARLY = """
@@ -114,16 +121,16 @@ def test_a_model_in_a_folder_of_any_name_is_answered_with_and_asked_for_by_that_
     shutil.copytree(MODEL, folder)
     running = start(MODEL_DIR=str(folder))
     running.wait_until_ready()
-    (offered,) = httpx.get(f"{running.url}/versions").json()["versions"]
+    (offered,) = httpx.get(f"{running.url}/versions", timeout=60).json()["versions"]
     assert offered["version"] == folder.name
     for asked in (None, offered["version"]):
         answer = httpx.post(
-            f"{running.url}/translate", params={"version": asked} if asked else {}, json={"text": "你好"}
+            f"{running.url}/translate", params={"version": asked} if asked else {}, json={"text": "你好"}, timeout=60
         )
         assert (answer.status_code, answer.json()["model_version"]) == (200, folder.name), answer.text
         assert unquote(answer.headers["X-Model-Version"]) == folder.name
     other = {"q": "你好", "source": "zh", "target": "en"}
-    answer = httpx.post(f"{running.url}/libretranslate/translate", json=other)
+    answer = httpx.post(f"{running.url}/libretranslate/translate", json=other, timeout=60)
     assert (answer.status_code, unquote(answer.headers["X-Model-Version"])) == (200, folder.name), answer.text
-    page = httpx.get(running.url)
+    page = httpx.get(running.url, timeout=60)
     assert (page.status_code, unquote(page.headers["X-Model-Version"])) == (200, folder.name)

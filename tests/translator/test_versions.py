@@ -55,7 +55,7 @@ def act(running: Running, token: str, path: str, **body: Any) -> httpx.Response:
 
 
 def serving(running: Running) -> str:
-    return str(httpx.get(f"{running.url}/version").json()["model_version"])
+    return str(httpx.get(f"{running.url}/version", timeout=60).json()["model_version"])
 
 
 def test_a_person_may_name_a_version_and_gets_another_translation(hosted: Running) -> None:
@@ -93,7 +93,7 @@ def test_two_names_for_one_request_are_refused(hosted: Running) -> None:
 
 def test_what_may_be_asked_for_is_listed(hosted: Running) -> None:
     translate(hosted, OLD)
-    listed = httpx.get(f"{hosted.url}/versions").json()
+    listed = httpx.get(f"{hosted.url}/versions", timeout=60).json()
     assert listed["serving"] == NEW
     states = {each["version"]: each["state"] for each in listed["versions"]}
     assert states == {NEW: "serving", OLD: "loaded"}
@@ -101,7 +101,7 @@ def test_what_may_be_asked_for_is_listed(hosted: Running) -> None:
 
 
 def test_nobody_switches_without_a_token(hosted: Running) -> None:
-    answer = httpx.post(f"{hosted.url}/promote/model", json={"version": "1.0.0", "reason": "because"})
+    answer = httpx.post(f"{hosted.url}/promote/model", json={"version": "1.0.0", "reason": "because"}, timeout=60)
     assert answer.status_code == 401
     assert serving(hosted) == NEW
 
@@ -160,7 +160,7 @@ def test_the_open_inference_protocol_translates(hosted: Running) -> None:
 
 def test_prometheus_counts_by_component_and_version(hosted: Running) -> None:
     translate(hosted, OLD)
-    text = httpx.get(f"{hosted.url}/metrics").text
+    text = httpx.get(f"{hosted.url}/metrics", timeout=60).text
     assert 'modelhost_requests_total{component="model",outcome="answered",version="1.0.0"}' in text
     assert 'translator_model_info{version="v1.1.0"} 1.0' in text
     assert "translator_tokens_total" in text
@@ -186,7 +186,7 @@ def test_a_rollback_in_a_fresh_service_goes_to_the_older_stable_version_and_then
 def test_both_engines_give_a_version(start: Start) -> None:
     running = start(TRANSLATOR_ENGINE="torch")
     running.wait_until_ready()
-    assert httpx.get(f"{running.url}/version").json()["engine"] == "torch"
+    assert httpx.get(f"{running.url}/version", timeout=60).json()["engine"] == "torch"
     assert translate(running, OLD).json()["model_version"] == OLD
 
 
