@@ -21,7 +21,7 @@ from modelhost.serving.history import History
 from modelhost.serving.serving import Serving
 from tests.modelhost.serving.workshop import TextLoader, Workshop
 
-TIMINGS = Timings(ttl=1.0, beat=0.1, poll=0.02, patience=30.0, retry=0.1)
+TIMINGS = Timings(ttl=2.0, beat=0.1, poll=0.02, patience=30.0, retry=0.1)
 
 
 @dataclass

@@ -354,6 +354,6 @@ def test_a_rollback_killed_at_any_moment_has_happened_or_not_and_what_it_left_st
     """
     )
     process = script(code, crew.shop.root)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert {"as it was", "stable"} <= set(output.splitlines()[1].split(", ")), "before what it writes, and in between"

@@ -175,7 +175,7 @@ def test_a_writer_killed_at_any_moment_leaves_the_old_state_or_the_new_one(tmp_p
     """
     )
     process = script(code, tmp_path)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     killed, seen = output.splitlines()
     assert int(killed) >= 5 and set(seen.split()) == {"old", "new"}, "before and after the moment that counts"

@@ -24,7 +24,7 @@ components: {model: {}, tokenizer: {}}
 sets: {translation: [model, tokenizer]}
 memory: {budget: 10MB}
 """
-SPANS = "heartbeat: 0.1s, poll: 0.02s, ttl: 1s"
+SPANS = "heartbeat: 0.1s, poll: 0.02s, ttl: 5s"
 MEMBER = ALONE + "cluster: {group: translation, " + SPANS + "}\n"
 
 

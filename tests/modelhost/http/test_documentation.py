@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,19 +14,14 @@ from typing import Any
 
 import requests
 
+from tests.support.ports import free_port, free_ports
+
 ROOT = Path(__file__).parents[3]
 BLOCK = re.compile(r"^```(?:python|yaml) (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def _files() -> dict[str, str]:
     return dict(BLOCK.findall((ROOT / "docs" / "modelhost.md").read_text()))
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def _serve(folder: Path, port: int) -> subprocess.Popen[bytes]:
@@ -79,7 +73,7 @@ def test_the_service_has_fewer_than_forty_lines() -> None:
 
 def test_the_service_runs_routes_switches_and_reloads(tmp_path: Path) -> None:
     token = _lay_out(tmp_path)
-    port = _free_port()
+    port = free_port()
     server = _serve(tmp_path, port)
     at, bearer = f"http://127.0.0.1:{port}", {"Authorization": f"Bearer {token}"}
 
@@ -125,7 +119,7 @@ def test_with_the_line_of_the_cluster_processes_switch_together_and_one_that_was
     with (tmp_path / "modelhost.yaml").open("a") as file:
         file.write((tmp_path / "cluster.yaml").read_text())
     bearer = {"Authorization": f"Bearer {token}"}
-    ports = [_free_port(), _free_port()]
+    ports = free_ports(2)
     servers = [_serve(tmp_path, port) for port in ports]
 
     def ask(number: int, path: str) -> requests.Response:
@@ -158,7 +152,7 @@ def test_with_the_line_of_the_cluster_processes_switch_together_and_one_that_was
         servers[1] = _serve(tmp_path, ports[1])
         _eventually(lambda: ask(1, "/v2/health/ready").status_code, 200)
         assert greetings() == ["Hello from 1.0.0"] * 2
-        assert "modelhost_cluster_committed_generation 3.0" in ask(1, "/metrics").text
+        _eventually(lambda: "modelhost_cluster_committed_generation 3.0" in ask(1, "/metrics").text, True)
     finally:
         for server in servers:
             server.terminate()
