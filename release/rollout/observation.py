@@ -21,6 +21,7 @@ from release.verdict import Outcome, Verdict
 
 LOOK_EVERY = 0.5  # seconds between two looks at the log
 ASK_EVERY = 1.0  # seconds between two questions to engine and readiness
+LINES_WITHIN = 5.0  # seconds within which nginx, which writes a request's line once it is over, has written all
 _LATE = 600.0  # seconds after an observation's end until which a recovery may still move traffic by itself
 
 
@@ -88,7 +89,7 @@ class Observation:
         samples, cursor = log.follow(guard.since)
         guard.add(samples)
         asked = 0.0
-        topped_up = False
+        lines_until: float | None = None  # set once the missing requests have been sent
         while True:
             deployment.require_traffic()
             if time.monotonic() - asked >= ASK_EVERY:
@@ -99,10 +100,13 @@ class Observation:
             yield
             if time.time() >= end:
                 missing = guard.budget.min_requests - guard.counts.requests
-                if topped_up or missing <= 0 or self._top_up(missing) == 0:
+                if missing <= 0 or (lines_until is not None and time.monotonic() >= lines_until):
                     return
-                topped_up = True
-                hands.interruption.sleep(0.3)  # nginx writes a request's line when it is over
+                if lines_until is None:
+                    if self._top_up(missing) == 0:
+                        return
+                    lines_until = time.monotonic() + LINES_WITHIN
+                hands.interruption.sleep(0.3)
                 continue
             hands.interruption.sleep(min(LOOK_EVERY, max(0.0, end - time.time())))
 
