@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,18 @@ from modelhost.errors import ConfigError, RegistryUnavailable
 # Stores that create an object only where there is none, as one act (S3: If-None-Match). fsspec's own way for the
 # others asks first and then writes.
 EXCLUSIVE = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"})
+
+# What the stores behind fsspec call the time at which an object came.
+_TIMES = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """One object of a listing: its key, its size, and when it was written last, None where the store does not say."""
+
+    key: str
+    bytes: int
+    at: datetime | None
 
 
 class Bucket:
@@ -77,11 +91,18 @@ class Bucket:
 
     def keys(self, folder: str) -> list[str]:
         """Keys of all objects below a key, sorted."""
-        found: list[str] = []
+        return [each.key for each in self.objects(folder)]
+
+    def objects(self, folder: str) -> list[Object]:
+        """All objects below a key, sorted by their keys, as they are there at this moment."""
+        found: dict[str, dict[str, Any]] = {}
         with self._asking(), suppress(FileNotFoundError):
             self._fs.invalidate_cache()
-            found = self._fs.find(self._key(folder))
-        return sorted(name.strip("/").removeprefix(self._root.strip("/")).lstrip("/") for name in found)
+            found = self._fs.find(self._key(folder), detail=True)
+        root = self._root.strip("/")
+        keys = {name: name.strip("/").removeprefix(root).lstrip("/") for name in found}
+        listed = [Object(keys[name], int(info.get("size") or 0), _time(info)) for name, info in found.items()]
+        return sorted(listed, key=lambda each: each.key)
 
     def remove(self, key: str) -> None:
         """Remove the object, if it is there."""
@@ -102,6 +123,18 @@ class Bucket:
             raise RegistryUnavailable(
                 f"{self.url} does not answer: {reason}", "look at its address and keys"
             ) from error
+
+
+def _time(info: Mapping[str, Any]) -> datetime | None:
+    said = next((info[name] for name in _TIMES if info.get(name) is not None), None)
+    if isinstance(said, str):
+        with suppress(ValueError):
+            said = datetime.fromisoformat(said)
+    if isinstance(said, int | float):
+        said = datetime.fromtimestamp(said, UTC)
+    if not isinstance(said, datetime):
+        return None
+    return said if said.tzinfo is not None else said.replace(tzinfo=UTC)
 
 
 def _connect(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:

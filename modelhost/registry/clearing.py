@@ -14,6 +14,7 @@ from datetime import timedelta
 
 from modelhost.errors import IntegrityError
 from modelhost.registry import statuslog
+from modelhost.registry.abandoned import ABANDONED, abandoned, sweep
 from modelhost.registry.base import Entry, Status
 from modelhost.registry.collect import GRACE, Collected, gc
 from modelhost.registry.layout import VERSION_FILE, parse
@@ -48,8 +49,12 @@ def gc_remote(
     grace: timedelta = GRACE,
     dry_run: bool = False,
     elsewhere: Collection[Shelf] = (),
+    abandoned_after: timedelta = ABANDONED,
 ) -> Collected:
-    """As `collect.gc`, where the registry's origin is; the local cache is left as it is. The same errors."""
+    """As `collect.gc`, where the registry's origin is; the local cache is left as it is. The same errors.
+
+    What publishers left is swept where nothing has come for `abandoned_after`; on a directory it is known who lives.
+    """
     store = registry.origin
     if isinstance(store, Mounted):
         return gc(
@@ -73,9 +78,12 @@ def gc_remote(
         return judge(entries, in_use=in_use, pinned=pinned, wanted=wanted, keep=keep, young_after=young_after)
 
     verdicts = look()
+    wanted = set(Clusters((), shelves).want())
+    left = abandoned(store, registry.clock(), abandoned_after, {*wanted, *in_use, *pinned})
     if dry_run:
-        return Collected(verdicts, [], 0, [])
-    swept = _go_on(store, {*(one.name for one in found), *Clusters((), shelves).want()})
+        return Collected(verdicts, [], 0, [*map(str, left)])
+    swept = _go_on(store, {*(one.name for one in found), *wanted})
+    swept += [str(one) for one in left if sweep(store, one.name, registry.clock(), abandoned_after)]
     going = {Named(entry.component, entry.version) for entry in removable(verdicts)}
     verdicts, gone = _take_out(registry, store, [one for one in found if one.name in going], look)
     return Collected(verdicts, gone, sum(entry.info.bytes for entry in gone), swept)

@@ -3,6 +3,8 @@
     <url>/<component>/<version>/version.json        written last, and only where there is none yet
     <url>/<component>/<version>/content/<sha256>    the files: whoever writes such a key writes the same bytes
     <url>/<component>/<version>/<path>              the files, where a registry's directory was copied up by hand
+    <url>/<component>/<version>/.publishing-….json  while somebody brings it up, until its version.json is there
+    <url>/<component>/<version>/.sweeping-….json    while a collector removes what was never published: `abandoned`
     <url>/<component>/<version>/.withdrawn.json     what was its version.json, while a collector removes the version
     <url>/<component>/status/<time>-<random>.json   one for each change: a store cannot append
     <url>/<component>/status.jsonl                  the log until then, where a directory was copied up
@@ -13,20 +15,26 @@ Two who publish one version at once cannot mix their files, and what one left wh
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from modelhost.errors import Refused, RegistryUnavailable
-from modelhost.metadata import VersionInfo
+from modelhost.metadata import File, VersionInfo
 from modelhost.registry import statuslog
 from modelhost.registry.base import StatusChange
-from modelhost.registry.bucket import Bucket
+from modelhost.registry.bucket import Bucket, Object
 from modelhost.registry.layout import STATUS_FILE, VERSION_FILE, incomplete, is_component, is_version
 
 CONTENT = "content"
 WITHDRAWN = ".withdrawn.json"
+PUBLISHING = ".publishing-"
+SWEEPING = ".sweeping-"
+SWEEPS_FOR = timedelta(hours=1)  # A collector's mark that is older is that of one who was killed.
 STATUS = "status"
+_LOOKS = 4
 # A service that asks at start-up falls back on its cache; it must not wait for minutes first.
 _READ_TIMEOUT = 30.0
 _TRIES = 2
@@ -95,7 +103,9 @@ class ObjectStore:
     def deposit(self, info: VersionInfo, described: bytes, folder: Path) -> bool:
         """Store a version's files from a local folder, then its `version.json`; False where there was one already.
 
-        Raises Refused on a store that cannot create exclusively: there two publishers could overwrite each other.
+        It is written when all files are there: of a publication that broke off long ago, with which this one goes on,
+        a collector may have swept some. Raises RegistryUnavailable while one is at it, Refused on a store that cannot
+        create exclusively: there two publishers could overwrite each other.
         """
         if not self._bucket.exclusive:
             raise Refused(
@@ -103,9 +113,33 @@ class ObjectStore:
                 "publish to S3 or to a directory, and copy that up",
             )
         base = f"{info.component}/{info.version}"
-        for file in info.files:
-            self._bucket.upload(folder / file.path, f"{base}/{CONTENT}/{file.sha256}", file.bytes)
-        return self._bucket.create(f"{base}/{VERSION_FILE}", described)
+        mark = f"{base}/{PUBLISHING}{os.urandom(6).hex()}.json"
+        try:
+            self._bring_up(info, folder, mark)
+            created = self._bucket.create(f"{base}/{VERSION_FILE}", described)
+            if created and _missing(info, self._bucket.objects(base)):
+                # Longer than a collector's grace lay between its look and the line before.
+                self._bucket.remove(f"{base}/{VERSION_FILE}")
+                raise _swept(info, self.url)
+            return created
+        finally:
+            with suppress(RegistryUnavailable):
+                self._bucket.remove(mark)
+
+    def _bring_up(self, info: VersionInfo, folder: Path, mark: str) -> None:
+        """All files; afterwards a collector that looks sees the mark, and one that looked before was seen."""
+        base = f"{info.component}/{info.version}"
+        for _ in range(_LOOKS):
+            self._bucket.put(mark, b"{}")
+            objects = self._bucket.objects(base)
+            if _is_being_swept(objects, mark):
+                break
+            missing = _missing(info, objects)
+            if not missing:
+                return
+            for file in missing:
+                self._bucket.upload(folder / file.path, f"{base}/{CONTENT}/{file.sha256}", file.bytes)
+        raise _swept(info, self.url)
 
     # -- on the way out --------------------------------------------------------------------------------------------
 
@@ -149,3 +183,26 @@ class ObjectStore:
                 return None
             self._changes[key] = statuslog.decode(line, key)
         return self._changes[key]
+
+
+def _missing(info: VersionInfo, objects: Iterable[Object]) -> list[File]:
+    """The files of a version that are not among the objects, or with another size."""
+    there = {(each.key, each.bytes) for each in objects}
+    base = f"{info.component}/{info.version}/{CONTENT}"
+    return [file for file in info.files if (f"{base}/{file.sha256}", file.bytes) not in there]
+
+
+def _is_being_swept(objects: Iterable[Object], mark: str) -> bool:
+    """Whether a collector that lives is at it, by the store's own clock: `mark` was written just now."""
+    objects = list(objects)
+    now = next((each.at for each in objects if each.key == mark), None)
+    times = [each.at for each in objects if each.key.rsplit("/", 1)[-1].startswith(SWEEPING)]
+    return any(now is None or at is None or now - at < SWEEPS_FOR for at in times)
+
+
+def _swept(info: VersionInfo, url: str) -> RegistryUnavailable:
+    return RegistryUnavailable(
+        f"{info.component} {info.version} is not published: a collector clears what was left below its number at {url}",
+        "publish it again in a minute; a collector that was killed is waited for, for an hour",
+        retry_after=60.0,
+    )
