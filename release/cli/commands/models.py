@@ -431,8 +431,8 @@ def gc(
             told = [f"{'would go' if dry_run else 'removed'}  {c.component} {c.version}: {c.reason}" for c in gone]
             if dry_run or session.settings.verbose:
                 told += [f"stays    {c.component} {c.version}: {c.reason}" for c in found.verdicts if c.stays]
-            told += [f"swept    {name}" for name in found.swept]
+            told += [f"{'would go' if dry_run else 'swept  '}  {name}" for name in found.swept]
             space = f"{found.bytes / 1e6:.1f} MB {'would be' if dry_run else 'are'} free again"
-            return [*told, space] if gone else [*told, "nothing to remove"]
+            return [*told, space] if gone else told if found.swept else [*told, "nothing to remove"]
 
         return session.show({"ok": True, "dry_run": dry_run, "registry": asked.where, **asdict(found)}, lines)
