@@ -29,7 +29,7 @@ QUICK = {
     "engines": ["--rounds", "2", "--cases", "40"],
     "translating": ["--rounds", "1", "--seconds", "2"],
     "modelhost.swap": ["--switches", "12", "--restarts", "1", "--clients", "50", "--rest", "2"],
-    "modelhost.large": ["--megabytes", "101", "--rounds", "2", "--starts", "1"],
+    "modelhost.large": ["--megabytes", "101", "--rounds", "2", "--starts", "1", "--rest", "2"],
     "modelhost.ways": ["--megabytes", "50", "--rounds", "1"],
     "modelhost.lazy": ["--megabytes", "50", "--rounds", "2", "--loads", "2"],
 }

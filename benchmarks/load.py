@@ -15,6 +15,7 @@ import itertools
 import json
 import math
 import multiprocessing
+import random
 import signal
 import time
 from collections import Counter
@@ -91,8 +92,12 @@ class _Plan:
     keep: bool
 
 
+JITTER = (0.5, 1.5)  # or those who waited for the same answer would come together from then on
+
+
 class Load:
-    """`clients` connections to `url`, each sending the shots in turn, with `pause` seconds between two of its own.
+    """`clients` connections to `url`, each sending the shots in turn, with about `pause` seconds between two of
+    its own.
 
     `answer` tells who answered: `header:NAME`, or `json:FIELD` of the body (dots go deeper). An answer of status 500
     or above counts as failed, and so does one without that field. `keep`: the result has every request with its times.
@@ -204,7 +209,7 @@ class _Client:
             await self._shoot(shot)
             first.set()
             if self.plan.pause:
-                await asyncio.sleep(self.plan.pause)
+                await asyncio.sleep(self.plan.pause * random.uniform(*JITTER))
         self._close()
 
     async def _shoot(self, shot: Shot) -> None:

@@ -10,13 +10,14 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.load import Load
+from benchmarks.modelhost import evidence
 from benchmarks.modelhost.cache import warm
 from benchmarks.modelhost.memory import Peak
 from benchmarks.modelhost.published import LARGE, REGISTRY, VERSIONS, publish_large, weights
@@ -30,6 +31,8 @@ PAUSE = 0.5  # seconds between two requests of a client
 TWO_AND_A_BIT = (
     2.2  # models that the budget has room for: while a third comes, the one that is kept for a way back goes
 )
+SETTLED = 1.0  # seconds after which all clients have come
+UNDER = 4  # times the rounds, under clients: so many that a p99 has requests behind it
 MEMORY_ROUNDS = 4
 RESTARTS = 2
 
@@ -44,6 +47,7 @@ class Timed:
     peak: int = 0
     requests: int = 0
     failed: int = 0
+    latencies: evidence.Latencies | None = None
 
     def add(self, seconds: dict[str, float]) -> None:
         """As the record of a switch has them."""
@@ -59,12 +63,16 @@ class Operator:
         self._service = service
         self._registry = registry
         self._serving = VERSIONS[-1]
+        self.windows: list[evidence.Window] = []
 
     def promote(self) -> dict[str, float]:
         """The next version; the seconds of its record."""
         following = VERSIONS[(VERSIONS.index(self._serving) + 1) % len(VERSIONS)]
         body = {"versions": {LARGE: following}, "reason": "forth"}
-        return self._went(self._service.ask("POST", "/promote", body))
+        called = time.perf_counter()
+        said = self._service.ask("POST", "/promote", body)
+        self.windows.append((called, time.perf_counter()))
+        return self._went(said)
 
     def rollback(self) -> dict[str, float]:
         """To what served before."""
@@ -79,12 +87,12 @@ class Operator:
 
 
 def main() -> int:
-    options = arguments("Switches of large models.", megabytes=1007, rounds=15, starts=3, clients=50)
+    options = arguments("Switches of large models.", megabytes=1007, rounds=15, starts=3, clients=50, rest=15)
     with folder() as place:
         size = publish_large(place, options.megabytes)
         token = configure(place, [LARGE], int(TWO_AND_A_BIT * size))
         warm([weights(place, LARGE, version) for version in VERSIONS])
-        found = on_modelhost(place, token, options.rounds, options.starts, options.clients)
+        found = on_modelhost(place, token, options.rounds, options.starts, options.clients, options.rest)
         found |= naively(place, options.rounds)
         found["restart of the process"] = restarted(place)
     rows = [_row(way, timed, size) for way, timed in found.items()]
@@ -93,14 +101,18 @@ def main() -> int:
         "to the flip: from the call within the service, with checks, load and warm-up (a forward pass through all of"
         " it); load_state_dict: until it returned, without a warm-up; restart: from the signal to the first answer.",
         "The first time: each file is hashed (XXH3-128) once in the life of a process. load has the hash in it.",
+        f"p99: of requests under way in one of {UNDER} x {options.rounds} swaps, and of those in a time before in which"
+        " nothing was switched, in the same run.",
+        f"The budget holds {TWO_AND_A_BIT} models: the one that is kept for a way back goes while a third comes.",
         "Peak: USS, mapped weights included, less what the process has without a model; of both models together.",
     ]
     publish("A large model, switched", rows, notes, options.json)
     return 1 if any(timed.failed for timed in found.values()) else 0
 
 
-def on_modelhost(place: Path, token: str, rounds: int, starts: int, clients: int) -> dict[str, Timed]:
-    """The rows of modelhost. `starts`: processes that each meet all versions for the first time."""
+def on_modelhost(place: Path, token: str, rounds: int, starts: int, clients: int, rest: float) -> dict[str, Timed]:
+    """The rows of modelhost. `starts`: processes that each meet all versions for the first time. `rest`: seconds under
+    the same clients in which nothing is switched."""
     first, swaps, under, back = Timed(), Timed(), Timed(), Timed()
     registry = DirectoryRegistry(place / REGISTRY)
     for _ in range(starts):
@@ -119,11 +131,17 @@ def on_modelhost(place: Path, token: str, rounds: int, starts: int, clients: int
         for _ in range(rounds):
             operator.promote()
             back.add(operator.rollback())
-        with Load(service.url, SHOTS, clients=clients, pause=PAUSE, answer="json:told") as load:
-            for _ in range(rounds):
+        with Load(service.url, SHOTS, clients=clients, pause=PAUSE, answer="json:told", keep=True) as load:
+            time.sleep(SETTLED)
+            began = time.perf_counter()
+            time.sleep(rest)
+            calm = began, time.perf_counter()
+            operator.windows.clear()
+            for _ in range(UNDER * rounds):
                 under.add(operator.promote())
             result = load.stop()
         under.requests, under.failed = result.requests, result.failed
+        under.latencies = evidence.latencies(result.exchanges, operator.windows, calm)
         with watched(service, swaps):
             for _ in range(MEMORY_ROUNDS):
                 operator.promote()
@@ -191,9 +209,15 @@ def _row(way: str, timed: Timed, size: int) -> dict[str, Any]:
         "warm-up ms": round(middle(timed.warm_ups) * 1000, 1) or "-",
         "requests": timed.requests or "-",
         "failed": timed.failed if timed.requests else "-",
+        "p99 at rest ms": _milliseconds(timed.latencies.rest if timed.latencies else {}),
+        "p99 during ms": _milliseconds(timed.latencies.during if timed.latencies else {}),
         "peak MB": round(timed.peak / 1e6) or "-",
         "of both models": round(timed.peak / (2 * size), 3) or "-",
     }
+
+
+def _milliseconds(found: Mapping[str, float]) -> float | str:
+    return round(found["p99"] * 1000, 1) if found else "-"
 
 
 if __name__ == "__main__":
