@@ -34,7 +34,7 @@ class Abandoned:
 
     def __str__(self) -> str:
         return (
-            f"{self.name.component}/{self.name.version}: brought up in part and never published, {self.files} files, "
+            f"{self.name.component}/{self.name.version}: brought up in part and never published, {self.files} file{'s'[: self.files != 1]}, "
             f"{self.bytes / 1e6:.1f} MB, the last on {self.newest:%Y-%m-%d at %H:%M %Z}"
         )
 

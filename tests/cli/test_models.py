@@ -7,8 +7,10 @@ import os
 import sqlite3
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -361,6 +363,29 @@ def test_what_a_rollback_left_is_collected(call: Call, manifest: Callable[[str],
     assert call("models", "rollback", "translator", *WHY).code == 0
     gone = [one["version"] for one in json.loads(call("models", "gc", "--json").out)["verdicts"] if not one["stays"]]
     assert gone == ["1.1.0"]
+
+
+def test_what_a_publisher_left_on_an_object_store_is_shown_first_and_swept_then(call: Call, tmp_path: Path) -> None:
+    import fsspec
+
+    where = f"memory://{uuid.uuid4().hex}"
+    source = weights(tmp_path / "source", "weights")
+    (tmp_path / "described.yaml").write_text(yaml.safe_dump(metadata()))
+    published = call(
+        "models", "publish", str(source), "--metadata", str(tmp_path / "described.yaml"), "--registry", where
+    )
+    assert published.code == 0, published
+    store = fsspec.filesystem("memory")
+    left = where.removeprefix("memory:/") + "/translator/1.1.0/content/abc"
+    store.pipe_file(left, b"a half")
+    assert "nothing to remove" in call("models", "gc", "--dry-run", "--registry", where).out
+    store.store[left].created -= timedelta(days=2)
+    said = "translator/1.1.0: brought up in part and never published, 1 file,"
+    assert f"would go  {said}" in call("models", "gc", "--dry-run", "--registry", where).out
+    assert store.exists(left)
+    told = call("models", "gc", "--registry", where).out
+    assert f"swept    {said}" in told and "nothing to remove" not in told
+    assert not store.exists(left)
 
 
 def test_collecting_is_tried_first_and_keeps_what_was_switched_to(
