@@ -87,6 +87,8 @@ def end_leftovers() -> list[str]:
 def run(command: list[str], afterwards: str | None) -> int:
     """Runs `command` with its standard output handed through; the exit code as a shell would give it."""
     # A session of its own: a signal meant for all of us reaches it once, in the form that lets it tidy up.
+    # Where SIGINT is ignored, as in the background of a shell, the command would ignore it as well, and not hear of it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True)
     received: list[int] = []
 

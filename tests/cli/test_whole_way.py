@@ -182,6 +182,15 @@ def test_a_log_whose_reader_leaves_is_no_error(place: Place) -> None:
     assert (done.stdout.strip(), done.stderr) == ("0", "")
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What is started hears SIGINT, also where this was started in the background of a shell, which has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_watching_ends_with_ctrl_c_and_without_an_error(place: Place) -> None:
     environ = {**os.environ, "RELEASE_STATE": str(place.state)}
     command = [sys.executable, "-m", "release.cli.main", "status", "--watch", "--interval", "0.2"]
