@@ -55,7 +55,7 @@ def test_a_warm_rollback_killed_at_any_instant_is_finished_forward_by_the_next_c
 
 
 def await_started(site: Site, before: str, process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while last_deployment(site) == before:
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.001)

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.docker
 
 def forget_switch(site: Site, run: str) -> None:
     """The ledger as it is where a process died between the rename and the record of it."""
-    with contextlib.closing(sqlite3.connect(site.state / site.scope / "ledger.db", timeout=5)) as connection:
+    with contextlib.closing(sqlite3.connect(site.state / site.scope / "ledger.db", timeout=30)) as connection:
         connection.execute("DELETE FROM switches WHERE deployment = ?", (run,))
         forgetting = "UPDATE deployments SET facts = json_remove(facts, '$.switched_at', '$.microseconds') WHERE id = ?"
         connection.execute(forgetting, (run,))

@@ -90,18 +90,21 @@ def test_a_stranger_on_the_idle_port_is_named_before_anything_is_touched(site: S
 def test_a_stranger_that_takes_the_port_while_gates_are_prepared_is_named_too(site: Site) -> None:
     site.repository.release("v1.0.0", manifest=FAST)
     port = int(site.repository.manifest["slots"]["green"])
-    hook = f"python3 {_squatter(site)} {port} &"
-    site.repository.release("v1.1.0", manifest={"hooks": {"before_start": f"{hook} sleep 1"}})
+    squatter, held = _squatter(site), site.state.parent / "held"
+    hook = f"python3 {squatter} {port} {held} & until [ -e {held} ]; do sleep 0.05; done"
+    site.repository.release("v1.1.0", manifest={"hooks": {"before_start": hook}})
     deployed(site, "v1.0.0")
     before = containers(site)
     with served(site):
         ran = site.deploy("v1.1.0", expect=3)
         assert f"port {port}" in ran.err
         assert containers(site) == before
+    held.unlink()
 
 
 def _squatter(site: Site) -> Path:
-    """A program that holds a port for some seconds, in a session of its own so that the hook's end spares it."""
+    """A program that holds a port for as long as a file is there, which it makes, and no longer than two minutes; in a
+    session of its own, so that the hook's end spares it."""
     path = site.state.parent / "squat.py"
     path.write_text(
         "import os, socket, sys, time\n"
@@ -109,7 +112,9 @@ def _squatter(site: Site) -> Path:
         "held = socket.socket(); held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
         "held.bind(('127.0.0.1', int(sys.argv[1]))); held.listen()\n"
         "for number in (0, 1, 2):\n    os.close(number)\n"
-        "time.sleep(12)\n"
+        "open(sys.argv[2], 'w').close()\n"
+        "end = time.monotonic() + 120\n"
+        "while os.path.exists(sys.argv[2]) and time.monotonic() < end:\n    time.sleep(0.1)\n"
     )
     return path
 

@@ -46,7 +46,7 @@ def test_a_second_deployment_is_told_who_holds_the_lock_and_changes_nothing(site
         assert containers(site) == now
         assert site.run("prune", expect=4).code == 4
         first.send_signal(signal.SIGTERM)
-        first.communicate(timeout=60)
+        first.communicate(timeout=120)
     assert first.returncode == 5
 
 
@@ -61,7 +61,7 @@ def test_a_rollback_does_not_wait_for_an_observation_and_ends_it(site: Site) -> 
         back = site.run("rollback", "--json").document
         assert back["outcome"] == "rolled back" and back["data"]["warm"]
         assert str(site.live).startswith("v1.1.0-")
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=120)
         assert process.returncode == 6, err
         assert ("v1.1.0" in err and "took over" in err) or "moved by somebody else" in err
         nothing_left_behind(site, known, images, image=":v1.3.0-")
@@ -82,7 +82,7 @@ def test_a_rollback_while_a_candidate_is_under_test_takes_live_back_and_ends_the
             await_row(site, at, step, "started", process)
             ran = site.run("rollback")
             assert "v1.0.0" in ran.out, ran.err
-            _, err = process.communicate(timeout=90)
+            _, err = process.communicate(timeout=120)
             assert process.returncode == 6, err
             assert str(site.live).startswith("v1.0.0-")
             nothing_left_behind(site, known, images, image=":v1.3.0-")
@@ -95,7 +95,7 @@ def test_two_rollbacks_at_once_are_one_rollback(site: Site) -> None:
     deployed(site, "v1.2.0")
     with served(site):
         pair = [site.start("rollback") for _ in range(2)]
-        told = [process.communicate(timeout=60)[0] for process in pair]
+        told = [process.communicate(timeout=120)[0] for process in pair]
         assert [process.returncode for process in pair] == [0, 0], told
     assert str(site.live).startswith("v1.1.0-"), "the second went further than the first"
     assert sum("already rolled back" in text for text in told) == 1, told
@@ -109,12 +109,12 @@ def test_a_rollback_while_a_cold_one_is_under_way_names_it_and_changes_nothing(s
     with served(site):
         at = last_deployment(site)
         first = site.start("rollback")
-        site.wait_for(20, lambda: last_deployment(site) != at, "the rollback began")
+        site.wait_for(60, lambda: last_deployment(site) != at, "the rollback began")
         second = site.run("rollback", expect=4)
         assert "rollback lock" in second.err and f"pid {first.pid}" in second.err
         third = site.deploy("v1.1.0", "--again", expect=4)
         assert "rollback" in third.err
-        _, err = first.communicate(timeout=90)
+        _, err = first.communicate(timeout=120)
         assert first.returncode == 0, err
     assert str(site.live).startswith("v1.0.0-")
 
@@ -132,7 +132,7 @@ def test_abort_ends_a_run_in_each_phase_and_does_nothing_where_none_is_under_way
             await_row(site, at, step, "started", process)
             told = site.run("abort", "--reason", "wrong day")
             assert "v1.3.0" in told.out and "aborted" in told.out and "v1.1.0" in told.out
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=120)
             assert process.returncode == 6, (step, err)
             assert str(site.live).startswith("v1.1.0-")
             assert containers(site) == before, step
@@ -180,7 +180,7 @@ def test_an_upload_a_slow_answer_and_a_stream_that_are_under_way_finish_on_the_r
         assert str(site.live).startswith("v1.1.0-")
         for thread in threads:
             thread.join(30)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=120)
         assert process.returncode == 6, err
     assert found["upload"] == (200, hashlib.sha256(b"x" * 40 * 65536).hexdigest())
     assert found["slow"][0] == 200 and b"1.3.0" in found["slow"][1]

@@ -105,10 +105,10 @@ def fetch() -> Callable[[Instance, str], Any]:
     """GET from an instance, which is given a few seconds to listen; JSON decoded."""
 
     def get(instance: Instance, path: str) -> Any:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while True:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{instance.host_port}{path}", timeout=5) as answer:
+                with urllib.request.urlopen(f"http://127.0.0.1:{instance.host_port}{path}", timeout=30) as answer:
                     return json.load(answer)
             except urllib.error.HTTPError:
                 raise
@@ -122,7 +122,7 @@ def fetch() -> Callable[[Instance, str], Any]:
 
 @pytest.fixture
 def until() -> Callable[..., None]:
-    def wait(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    def wait(condition: Callable[[], bool], seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "it did not come to that in time"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,14 +88,21 @@ def test_only_instances_of_the_scope_are_listed(bench: Bench) -> None:
 def test_stop_ends_the_service_politely(bench: Bench, fetch: Fetch) -> None:
     instance = bench.start()
     fetch(instance, "/version")
-    answers: list[Any] = []
-    slow = threading.Thread(target=lambda: answers.append(fetch(instance, "/slow?1")))
-    slow.start()
-    time.sleep(0.3)
-    bench.engine.stop(instance.id, 10)
-    slow.join()
+    begun, heard = threading.Event(), []
+
+    def listen() -> None:
+        with urllib.request.urlopen(f"http://127.0.0.1:{instance.host_port}/stream?20", timeout=60) as answer:
+            for line in answer:
+                heard.append(line)
+                begun.set()
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    assert begun.wait(60)
+    bench.engine.stop(instance.id, 60)
+    listener.join()
     stopped = bench.now(instance)
-    assert answers == [{"slept": 1.0, "version": "1.0.0"}]
+    assert [line for line in heard if line.strip()] == [b"data: %d 1.0.0\n" % number for number in range(20)]
     assert (stopped.state, stopped.exit_code) == (State.EXITED, 0)
 
 
@@ -169,10 +178,13 @@ def test_a_kept_instance_that_is_stopped_stays_stopped(bench: Bench, fetch: Fetc
     assert bench.now(instance).state is State.EXITED
 
 
-def test_an_instance_no_longer_kept_stays_dead(bench: Bench, until: Until) -> None:
-    instance = bench.start(behaviour={"die_after": 1.0})
+def test_an_instance_no_longer_kept_stays_dead(bench: Bench, fetch: Fetch, until: Until) -> None:
+    instance = bench.start(behaviour={"die_after_requests": 1})
     bench.engine.keep(instance.id, True)
     bench.engine.keep(instance.id, False)
+    fetch(instance, "/echo")
+    with contextlib.suppress(OSError):  # the second one kills it
+        urllib.request.urlopen(f"http://127.0.0.1:{instance.host_port}/echo", timeout=60).close()
     until(lambda: bench.now(instance).state is State.EXITED)
     time.sleep(0.5)
     assert bench.now(instance).restarts == 0
@@ -247,7 +259,7 @@ def test_a_followed_log_ends_with_its_service(bench: Bench, fetch: Fetch) -> Non
     reader.start()
     fetch(instance, "/echo")
     bench.engine.stop(instance.id, 5)
-    reader.join(timeout=20)
+    reader.join(timeout=60)
     assert not reader.is_alive()
     assert [line for line in lines if "/echo" in line]
 

@@ -146,9 +146,11 @@ def test_what_a_killed_build_leaves_is_known_by_its_labels_and_goes(
         for line in build.stdout:
             if "sleep" in line:
                 break
-        time.sleep(1)
+        deadline = time.monotonic() + 60
+        while not everything(scope)[1] and time.monotonic() < deadline:
+            time.sleep(0.05)  # the step is announced before there is a container for it
         build.kill()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while everything(scope)[1] and time.monotonic() < deadline:
         time.sleep(0.1)  # the daemon notices that its client has gone
     assert everything(scope)[0] and store.leftovers(scope)

@@ -64,7 +64,7 @@ class OwnDockerd:
         """As `systemctl stop docker`: containers are stopped as well, and come back by their restart policies."""
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(60)
+            self._process.wait(120)
             self._process = None
 
     @contextlib.contextmanager
@@ -81,18 +81,23 @@ class OwnDockerd:
         """All of it ends at once: the daemon, its containerd, the shims and whatever runs in containers."""
         running = self.docker("ps", "--quiet").stdout.split()
         pids = self.docker("inspect", "--format", "{{.State.Pid}}", *running).stdout.split() if running else []
-        doomed = [int(pid) for pid in pids]
+        doomed = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 with contextlib.suppress(OSError):
                     if str(self.root).encode() in (entry / "cmdline").read_bytes():
                         doomed.append(int(entry.name))
+        doomed += [int(pid) for pid in pids]  # the daemon before its containers: it must not start one again
         for pid in doomed:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if self._process is not None:
-            self._process.wait(30)
+            self._process.wait(60)
             self._process = None
+        end = time.monotonic() + 60
+        while any(_runs(pid) for pid in doomed):
+            assert time.monotonic() < end, "not all of it ended"
+            time.sleep(0.02)
         _unmount(self.root / "x")
         shutil.rmtree(self.root / "x", ignore_errors=True)  # /run is empty after a boot
         (self.root / "d.pid").unlink(missing_ok=True)
@@ -113,6 +118,14 @@ class OwnDockerd:
         shutil.rmtree(self.root, ignore_errors=True)
         with contextlib.suppress(OSError):
             _delete_bridge(self._bridge)
+
+
+def _runs(pid: int) -> bool:
+    """A process that has ended and waits to be reaped has no command line any more."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except OSError:
+        return False
 
 
 def _unmount(root: Path) -> None:

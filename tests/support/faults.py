@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import signal
 import sqlite3
 import subprocess
@@ -25,7 +24,8 @@ FAST: dict[str, Any] = {
         "quality": {"resamples": 100},
     },
     "rollout": {"observe": {"for": "1s", "min_requests": 5}},
-    "hooks": {"before_start": "sleep 0.2", "before_switch": "sleep 0.2", "after_commit": "sleep 0.2"},
+    # The last two are the time that a test has for a SIGKILL before traffic moves, and before a run is over.
+    "hooks": {"before_start": "sleep 0.2", "before_switch": "sleep 0.5", "after_commit": "sleep 0.5"},
 }
 STEPS = (
     "resolve",
@@ -100,7 +100,7 @@ def await_row(site: Site, before: str, step: str, state: str, process: subproces
 
 def kill(process: subprocess.Popen[str]) -> None:
     """SIGKILL to the command alone, as an out-of-memory killer does it: what it started lives on."""
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.communicate()
 
 

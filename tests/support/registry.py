@@ -53,10 +53,10 @@ class RegistryServer:
         return config
 
     def _await(self) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
-                urllib.request.urlopen(f"http://{self.host}/v2/", timeout=1).close()
+                urllib.request.urlopen(f"http://{self.host}/v2/", timeout=5).close()
                 return
             except urllib.error.HTTPError:
                 return  # 401: it is there

@@ -131,7 +131,7 @@ def default_manifest(service: str) -> dict[str, Any]:
         "drain": "200ms",
         "proxy": {"listen": listen, "admin": admin, "address": "127.0.0.1"},
         "checks": {
-            "health": {"path": "/health", "timeout": "15s", "settle": "200ms"},
+            "health": {"path": "/health", "timeout": "60s", "settle": "200ms"},
             "warmup": {"requests": 5},
             "contract": {"openapi": "/openapi.json"},
             "integration": {"suite": "tests/integration"},

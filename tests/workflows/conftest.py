@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.support.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,7 +67,7 @@ MANIFEST = """
     drain: 0s
     proxy: {{listen: {listen}, admin: {admin}, address: 127.0.0.1}}
     checks:
-      health: {{path: /health, timeout: 10s, settle: 500ms}}
+      health: {{path: /health, timeout: 20s, settle: 500ms}}
       integration: {{suite: suite}}
     rollout: {{observe: {{for: 3s, min_requests: 5}}}}
 """
@@ -87,7 +87,7 @@ class Project:
     def machine(self, job: str) -> dict[str, str]:
         """A state of its own for each job, and other ports for the runner than for the host: here both are one machine,
         where what the host serves goes on holding its ports."""
-        ports = dict(zip(("SLOTS__BLUE", "SLOTS__GREEN", "PROXY__LISTEN", "PROXY__ADMIN"), _free_ports(4), strict=True))
+        ports = dict(zip(("SLOTS__BLUE", "SLOTS__GREEN", "PROXY__LISTEN", "PROXY__ADMIN"), free_ports(4), strict=True))
         others = {f"RELEASE__{name}": str(port) for name, port in ports.items()} if job == "image" else {}
         return {"RELEASE_STATE": str(self.state(job)), **others}
 
@@ -97,7 +97,7 @@ def project() -> Iterator[Project]:
     # Not tmp_path, which only its owner may enter: nginx's worker user has to read the flags below the state.
     home = Path(tempfile.mkdtemp(prefix="release-workflow-"))
     home.chmod(0o755)
-    blue, green, listen, admin = _free_ports(4)
+    blue, green, listen, admin = free_ports(4)
     repository = home / "repository"
     service = f"workflow-{uuid.uuid4().hex[:8]}"
     manifest = MANIFEST.format(service=service, blue=blue, green=green, listen=listen, admin=admin)
@@ -141,11 +141,3 @@ def _git(directory: Path, *arguments: str) -> None:
         f"GIT_{role}_{what}": "test@example.invalid" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
     }
     subprocess.run(["git", *arguments], cwd=directory, check=True, env={**os.environ, **who})
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]

@@ -50,7 +50,10 @@ def visitors(project: Project) -> Iterator[None]:
 
     def ask() -> None:
         while not gone.wait(0.05):
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{project.listen}/", timeout=5):
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"http://127.0.0.1:{project.listen}/", timeout=30),
+            ):
                 pass
 
     thread = threading.Thread(target=ask)
