@@ -33,8 +33,9 @@ class Abandoned:
     newest: datetime
 
     def __str__(self) -> str:
+        files = "1 file" if self.files == 1 else f"{self.files} files"
         return (
-            f"{self.name.component}/{self.name.version}: brought up in part and never published, {self.files} file{'s'[: self.files != 1]}, "
+            f"{self.name.component}/{self.name.version}: brought up in part and never published, {files}, "
             f"{self.bytes / 1e6:.1f} MB, the last on {self.newest:%Y-%m-%d at %H:%M %Z}"
         )
 
