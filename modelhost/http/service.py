@@ -98,12 +98,9 @@ class ModelHttp:
         opened = ModelHost.open(configuration, loaders, start=False, **host)
         membership: Membership | None = None
         try:
-            if opened.settings.cluster is None:
-                opened.start()
-            else:
+            if opened.settings.cluster is not None:
                 membership = Membership.of(opened)
-                membership.start()
-            return cls(
+            made = cls(
                 opened,
                 infer=infer,
                 inference=inference,
@@ -114,6 +111,8 @@ class ModelHttp:
                 most_bytes=most_bytes,
                 most_json=most_json,
             )
+            (membership or opened).start()  # after that: what a start has to tell is counted too
+            return made
         except BaseException:
             if membership is not None:
                 membership.close()
@@ -129,14 +128,13 @@ class ModelHttp:
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         """For `FastAPI(lifespan=…)`: the host is closed when the server has answered its last request.
 
-        What the root logger writes within a request names version and variant from here on; for other handlers, call
-        `modelhost.routing.logs.mark`.
+        Meanwhile every log line of a request names version and variant, the server's own too.
         """
-        logs.mark()
-        try:
-            yield
-        finally:
-            self.close()
+        with logs.marking(app):
+            try:
+                yield
+            finally:
+                self.close()
 
     def close(self) -> None:
         """Leaves the cluster, where it is in one, counts nothing any more, and closes the host."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from modelhost.http.roles import Role
-from tests.modelhost.http.site import Site
+from modelhost.http.service import ModelHttp
+from tests.modelhost.http.site import CONFIGURATION, Site
 from tests.modelhost.loading.published import damage
 from tests.modelhost.serving.workshop import eventually
 
@@ -66,3 +67,17 @@ def test_a_request_that_fails_is_told_apart(site: Site) -> None:
     except ZeroDivisionError:
         pass
     eventually(lambda: _samples(site).get(("modelhost_requests_total", _both("model", "1.1.0", outcome="failed"))) == 1)
+
+
+def test_a_start_on_an_older_version_is_an_alert_and_the_load_that_failed_is_counted(site: Site) -> None:
+    site.pair("1.0.0", "1.1.0")
+    damage(site.service.shop.registry.find("model", "1.1.0"), "cut")
+    site.service.write(CONFIGURATION)
+    http = ModelHttp.open(site.service.file, {"safetensors": site.service.loader}, hangup=False)
+    site.service.open_hosts.append(http.host)
+    assert http.host.serving.current().versions["model"] == "1.0.0"
+    assert http.host.serving.events.flush()
+    told = http.metrics.text().decode().splitlines()
+    assert "modelhost_alerts_total 1.0" in told
+    assert 'modelhost_swaps_total{component="model",version="1.0.0"} 1.0' in told
+    assert any(line.startswith('modelhost_load_failures_total{component="model",version="1.1.0"}') for line in told)
