@@ -47,12 +47,10 @@ class Starter:
             refused = error
         for target in chain(self._earlier(wanted), self._older(wanted, refused)):
             try:
-                record = self._swapper.swap(target, who=who, why=f"{why}; {refused.message}", kind=Kind.START)
+                return self._swapper.swap(target, who=who, why=why, kind=Kind.START, alert=refused.message)
             except _UNFIT:
                 continue
-            return self._with_alert(replace(record, notes=(*record.notes, refused.message)))
-        record = self._with_fallbacks(wanted, Attempt(Kind.START, who, why, {}), refused)
-        return self._with_alert(record)
+        return self._with_fallbacks(wanted, Attempt(Kind.START, who, why, {}), refused)
 
     def settle(self) -> None:
         """Ends what a rollback left undone, whose process died or whose registry was away."""
@@ -140,8 +138,5 @@ class Starter:
             notes=tuple(notes),
         )
         parts.write(record)
-        return record
-
-    def _with_alert(self, record: Record) -> Record:
-        self._parts.tell(record, alert=True)
+        parts.tell(record, alert=True)
         return record

@@ -32,6 +32,7 @@ class Swapper:
         expected_generation: int | None = None,
         timeout: float | None = None,
         kind: Kind = Kind.SWAP,
+        alert: str = "",
     ) -> Record:
         """Lets the versions in `changes` (component → version, or `latest`) serve; the other components stay.
 
@@ -39,7 +40,8 @@ class Swapper:
         the call to the flip. Everything is as it was after an error: InvalidRequest, Unknown, Refused (rejected
         versions, MateMismatch, IntegrityError, EnvironmentMismatch …), Conflict, NoRoom, LoadFailed, Loading after
         `timeout` seconds. `generation`: the number of the new set, for services that agree on one.
-        `expected_generation`: what the caller has seen serve; where another does, Superseded.
+        `expected_generation`: what the caller has seen serve; where another does, Superseded. `alert`: what a person
+        has to look at with this switch: in its notes, and then it is told as an alert.
         """
         started = time.perf_counter()
         parts = self._parts
@@ -54,7 +56,7 @@ class Swapper:
                 raise Conflict(f"another swap is under way: {self._doing}", "wait until it has ended")
             try:
                 self._doing = f"{_spoken(changes)}, by {who}"
-                return self._swap(attempt, changes, serving, expected, generation, timeout, started)
+                return self._swap(attempt, changes, serving, expected, generation, timeout, started, alert)
             finally:
                 self._busy.release()
         except Exception as error:
@@ -70,13 +72,17 @@ class Swapper:
         generation: int | None,
         timeout: float | None,
         started: float,
+        alert: str,
     ) -> Record:
         parts = self._parts
         entries = {name: self._find(name, version) for name, version in changes.items()}
+        notes = (alert,) if alert else ()
         after = {**attempt.before, **{name: entry.version for name, entry in entries.items()}}
         if after == attempt.before and generation is None:
-            record = attempt.record(parts.now(), Outcome.UNCHANGED, expected, after)
+            record = replace(attempt.record(parts.now(), Outcome.UNCHANGED, expected, after), notes=notes)
             parts.write(record)
+            if alert:
+                parts.tell(record, alert=True)
             return record
         staying = {name: each if each.fallback else each.entry for name, each in serving.items()}
         resolved = time.perf_counter()
@@ -87,10 +93,11 @@ class Swapper:
             attempt.record(parts.now(), Outcome.SWITCHED, ready.generation, after),
             seconds=seconds,
             fallbacks=tuple(name for name, each in ready.members.items() if isinstance(each, Loaded)),
+            notes=notes,
         )
         if problem := parts.write(record):
-            record = replace(record, notes=(problem,))
-        parts.tell(record, alert=False)
+            record = replace(record, notes=(*notes, problem))
+        parts.tell(record, alert=bool(alert))
         return record
 
     def _find(self, component: str, version: str) -> Entry:

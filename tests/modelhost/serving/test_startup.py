@@ -6,6 +6,7 @@ import pytest
 
 from modelhost.errors import IntegrityError, MateMismatch
 from modelhost.registry.base import Status
+from modelhost.serving.history import Kind
 from tests.modelhost.loading.published import damage
 from tests.modelhost.serving.workshop import Workshop, answer
 
@@ -48,7 +49,10 @@ def test_a_damaged_version_gives_way_to_the_set_that_served_before_it(how: str, 
     assert answer(again) == {"model": "model 1.0.0"}
     assert any("weights.safetensors" in note for note in record.notes)
     assert again.events.flush()
-    assert shop.heard[-1].alert
+    told = [event for event in shop.heard if event.record.kind is Kind.START][1:]
+    assert [(event.alert, event.record.after) for event in told] == [(True, {"model": "1.0.0"})], "once"
+    assert told[0].body.count("weights.safetensors") == 1
+    assert again.history.switches()[0].notes == record.notes
 
 
 @pytest.mark.parametrize("how", ["cut", "version.json"])
