@@ -83,7 +83,7 @@ class ModelHost:
         self.cache = Cache(registry, self.pool, self.serving, current, lambda: self._wiring.named())
         switches = Switches(registry, self.serving, current, self._look_around)
         self.promote, self.mark_stable = switches.promote, switches.mark_stable
-        self.rollback, self.scope = switches.rollback, switches.scope
+        self.whole, self.rollback, self.scope = switches.whole, switches.rollback, switches.scope
         self.load, self.unload, self.restore = switches.load, switches.unload, switches.restore
         self._granter = Granter(self.serving, self.shelf, lambda: self._wiring)
         self._notes = Notes(self.serving, configuration.current)

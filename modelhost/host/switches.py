@@ -10,6 +10,7 @@ from modelhost.config.model import Settings
 from modelhost.errors import Conflict, ModelHostError
 from modelhost.registry.base import LATEST, Registry, Status
 from modelhost.registry.mates import check_has_mates
+from modelhost.serving.destinations import mates
 from modelhost.serving.history import Record
 from modelhost.serving.serving import Serving
 from modelhost.serving.switching import demand_reason
@@ -41,13 +42,30 @@ class Switches:
         generation: int | None = None,
         expected_generation: int | None = None,
     ) -> Record:
-        """Lets these serve as one set (component → version or `latest`), and marks them stable. Raises as a swap."""
+        """Lets these serve as one set (component → version or `latest`), and marks them stable. Raises as a swap.
+
+        The name of a set stands for its first component and that one's mates.
+        """
+        versions = self.whole(versions)
         record = self._serving.swap(
             versions, who=who, why=why, generation=generation, expected_generation=expected_generation
         )
         problems = self.mark_stable({name: record.after[name] for name in versions}, who=who, why=why)
         self._afterwards()
         return replace(record, notes=(*record.notes, *problems))
+
+    def whole(self, versions: Mapping[str, str]) -> Mapping[str, str]:
+        """`versions` without names of sets: a version of a set is one of its first component, and brings the mates
+        that it names by digest; what else is named goes before them. Raises Unknown, RegistryUnavailable."""
+        settings = self._settings()
+        named = {name: version for name, version in versions.items() if name not in settings.sets}
+        live = self._serving.live.serving()
+        there = {**dict.fromkeys(settings.components, ""), **(live.versions if live else {})}
+        found: dict[str, str] = {}
+        for name in [each for each in versions if each in settings.sets]:
+            lead = self._registry.find(settings.sets[name][0], versions[name])
+            found |= {lead.component: lead.version, **mates(self._registry, lead, there)}
+        return {**found, **named}
 
     def mark_stable(self, versions: Mapping[str, str], *, who: str, why: str) -> list[str]:
         """Marks those stable that are not. Returns what could not be marked, as in a registry out of reach, in words:

@@ -43,7 +43,7 @@ class Promotion(_Switch):
 
 
 class OnePromotion(_Switch):
-    """A version of the component in the path."""
+    """A version of the component in the path; of a set, one of its first component, which brings its mates."""
 
     version: Number
 
@@ -93,6 +93,8 @@ def routes(door: Door, control: Control) -> APIRouter:
                 control.promote, versions, who=action.who, why=asked.reason, expected_generation=expected
             )
             action.generation = switched.generation
+            if members := host.settings.sets.get(component or ""):
+                action.target = {name: switched.versions[name] for name in members if name in switched.versions}
         return _answer(switched)
 
     async def rolled_back(request: Request, component: str | None) -> Response:

@@ -29,8 +29,8 @@ class ClusterControl:
         self, versions: Mapping[str, str], *, who: str, why: str, expected_generation: int | None = None
     ) -> Switched:
         """Behind the barrier: all members, or none."""
-        coordinator = self._membership.coordinator
-        committed = coordinator.promote(versions, who=who, why=why, expected_generation=expected_generation)
+        coordinator, whole = self._membership.coordinator, self._membership.host.whole(versions)
+        committed = coordinator.promote(whole, who=who, why=why, expected_generation=expected_generation)
         return self._served(committed, ())
 
     def rollback(self, asked: Asked, *, who: str, reason: str, expected_generation: int | None = None) -> Switched:

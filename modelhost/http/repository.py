@@ -41,7 +41,7 @@ def routes(door: Door) -> APIRouter:
     host = door.host
 
     @router.post("/v2/repository/index")
-    async def index(request: Request) -> list[dict[str, str]]:
+    async def index(request: Request) -> list[dict[str, Any]]:
         await door.demand(request, Role.VIEWER)
         asked = await door.asked(request, Index)
         return await door.aside(_index, host, asked.ready)
@@ -67,8 +67,9 @@ def routes(door: Door) -> APIRouter:
     return router
 
 
-def _index(host: ModelHost, only_ready: bool) -> list[dict[str, str]]:
-    """One item for each version: READY in memory, LOADING, UNAVAILABLE with its status else."""
+def _index(host: ModelHost, only_ready: bool) -> list[dict[str, Any]]:
+    """One item for each version: READY in memory, LOADING, UNAVAILABLE with its status else. `digest` and `mates` say
+    what fits together."""
     resident = {(each.component, each.version) for each in host.pool.residents()}
     loading = set(host.pool.loading())
     serving = host.serving.live.serving()
@@ -85,7 +86,8 @@ def _index(host: ModelHost, only_ready: bool) -> list[dict[str, str]]:
                 continue
             serves = serving is not None and serving.versions.get(name) == entry.version
             reason = "serves" if serves else str(entry.status)
-            found.append({"name": name, "version": entry.version, "state": state, "reason": reason})
+            row = {"name": name, "version": entry.version, "state": state, "reason": reason}
+            found.append({**row, "digest": entry.info.digest, "mates": dict(entry.info.mates)})
     return found
 
 

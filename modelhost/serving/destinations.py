@@ -95,15 +95,18 @@ class Destinations:
         return "no set that served fits; name versions with a swap"
 
 
-def mates(registry: Registry, entry: Entry, among: Collection[str]) -> dict[str, str]:
-    """Component → the version that has the digest which the entry names, of the components `among`."""
-    return {
-        name: each.version
-        for name, digest in entry.info.mates.items()
-        if name in among
-        for each in registry.versions(name)
-        if each.info.digest == digest and each.status is not Status.REJECTED
-    }
+def mates(registry: Registry, entry: Entry, among: Mapping[str, str]) -> dict[str, str]:
+    """Component → the version that has the digest which the entry names, of the components `among` (component → the
+    version there): that one where it has it, else the newest which nobody rejected."""
+    found: dict[str, str] = {}
+    for name, digest in entry.info.mates.items():
+        if name not in among:
+            continue
+        same = [each for each in registry.versions(name) if each.info.digest == digest]
+        fit = [each.version for each in same if each.status is not Status.REJECTED]
+        if fit:
+            found[name] = among[name] if among[name] in fit else fit[0]
+    return found
 
 
 def demand_sense(asked: Asked, serving: Collection[str]) -> None:

@@ -21,7 +21,8 @@ class Target:
 
     `weights` is a digest of whatever shapes its answers beside the image (configuration, mounted weights); "" where
     there is nothing of the kind. `headers` go with every case of the benchmark set: they name a version, where one
-    service answers with several; an answer counts only where its headers name what `proof` says.
+    service answers with several; an answer counts only where its headers name what `proof` says, all
+    of a list with commas.
     """
 
     url: str  # http://127.0.0.1:8101, no trailing slash
@@ -35,9 +36,13 @@ class Target:
         """Why an answer with these headers (names in lower case) is not this target's; "" where it is."""
         for name, wanted in self.proof.items():
             told = headers.get(name.lower(), "")
-            if wanted not in [part.strip() for part in told.split(",")]:
+            if not _parts(wanted) <= _parts(told):
                 return f"not answered by {wanted}: {name} is {told}" if told else f"the answer has no {name}"
         return ""
+
+
+def _parts(listed: str) -> set[str]:
+    return {part.strip() for part in listed.split(",")}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import pytest
 
 from modelhost.http.roles import Role
 from modelhost.registry.base import Status
-from tests.modelhost.http.site import CONFIGURATION, Site
+from tests.modelhost.http.site import CONFIGURATION, INTERFACE, Site
 
 BOTH = {"model": "1.1.0", "tokenizer": "1.1.0"}
 BACK = {"model": "1.0.0", "tokenizer": "1.0.0"}
@@ -26,6 +26,47 @@ def test_promote_swaps_a_set_marks_it_stable_and_says_what_it_did(site: Site) ->
     assert site.ask("GET", "/say/x").json()["model"] == "model 1.1.0"
     standing = site.ask("GET", "/status", role=Role.VIEWER).json()["serving"]
     assert {name: each["status"] for name, each in standing.items()} == dict.fromkeys(BOTH, "stable")
+
+
+def test_promoting_a_set_brings_the_mates_of_its_first_component_and_the_trail_names_them(site: Site) -> None:
+    site.pair("1.0.0")
+    site.pair("1.1.0", stable=False)
+    host = site.start()
+    wish = {"version": "1.1.0", "reason": "better", "expected_generation": 7}
+    assert site.ask("POST", "/promote/translation", wish, role=Role.OPERATOR).status_code == 409
+    answer = site.ask("POST", "/promote/translation", {**wish, "expected_generation": 1}, role=Role.OPERATOR)
+    assert (answer.status_code, answer.json()["versions"]) == (200, BOTH), answer.text
+    assert host.registry.find("tokenizer", "1.1.0").status is Status.STABLE
+    assert site.audit()[-1]["target"] == BOTH
+    back = site.ask("POST", "/promote/translation", {"version": "v1.0.0", "reason": "older"}, role=Role.OPERATOR)
+    assert (back.status_code, back.json()["changed"]) == (200, BACK)
+    unknown = site.ask("POST", "/promote/translation", {"version": "9.0.0", "reason": "?"}, role=Role.OPERATOR)
+    assert unknown.status_code == 404 and "1.1.0" in unknown.json()["hint"]
+
+
+def test_of_mates_with_the_same_content_the_one_that_serves_stays_else_the_newest_comes(site: Site) -> None:
+    site.pair("1.0.0")
+    digest = site.service.shop.publish("tokenizer", "1.1.0", content="pieces", interface=INTERFACE)
+    site.service.shop.publish("tokenizer", "1.2.0", content="pieces", interface=INTERFACE)
+    for version in ("1.1.0", "1.2.0"):
+        site.service.shop.publish("model", version, mates={"tokenizer": digest}, interface=INTERFACE, stable=False)
+    host = site.start()
+    host.promote({"model": "1.0.0", "tokenizer": "1.0.0"}, who="ann", why="begin")
+    newest = host.promote({"translation": "1.1.0"}, who="ann", why="the newest of two")
+    assert newest.after == {"model": "1.1.0", "tokenizer": "1.2.0"}
+    host.promote({"model": "1.1.0", "tokenizer": "1.1.0"}, who="ann", why="the other of two")
+    stays = host.promote({"translation": "1.2.0"}, who="ann", why="what serves has it")
+    assert stays.after == {"model": "1.2.0", "tokenizer": "1.1.0"}
+    mixed = host.promote({"translation": "1.1.0", "tokenizer": "1.2.0"}, who="ann", why="named goes before")
+    assert mixed.after == {"model": "1.1.0", "tokenizer": "1.2.0"}
+
+
+def test_the_index_says_what_fits_together(site: Site) -> None:
+    site.pair("1.0.0")
+    site.start()
+    rows = {row["name"]: row for row in site.ask("POST", "/v2/repository/index", {}, role=Role.VIEWER).json()}
+    assert rows["model"]["mates"] == {"tokenizer": rows["tokenizer"]["digest"]}
+    assert rows["tokenizer"]["mates"] == {}
 
 
 def test_a_set_that_does_not_fit_is_refused_and_nothing_changes(site: Site) -> None:

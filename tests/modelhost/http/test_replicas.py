@@ -79,6 +79,14 @@ def test_nothing_is_ready_before_a_set_is_committed(cluster: Cluster) -> None:
     assert cluster.site.ask("GET", "/say/x").status_code == 503
 
 
+def test_promoting_a_set_brings_its_mates_to_all_members(cluster: Cluster) -> None:
+    _found(cluster)
+    wish = {"version": "1.1.0", "reason": "better"}
+    promoted = cluster.site.ask("POST", "/promote/translation", wish, role=Role.OPERATOR)
+    assert (promoted.status_code, promoted.json()["versions"]) == (200, NEW), promoted.text
+    assert words(cluster.other)["tokenizer"] == "tokenizer 1.1.0"
+
+
 def test_a_promotion_and_a_rollback_reach_all_members(cluster: Cluster) -> None:
     site = cluster.site
     _found(cluster)

@@ -100,13 +100,20 @@ class Workshop:
         return DirectoryRegistry(self.root)
 
     def publish(
-        self, component: str, *versions: str, mates: dict[str, str] | None = None, stable: bool = True, **more: Any
+        self,
+        component: str,
+        *versions: str,
+        mates: dict[str, str] | None = None,
+        stable: bool = True,
+        content: str | None = None,
+        **more: Any,
     ) -> str:
-        """Publishes versions whose file says what they are; returns the digest of the last, for a mate to name."""
+        """Publishes versions whose file says what they are, or `content`; returns the digest of the last, for a mate to
+        name."""
         for version in versions:
             source = self.path / "sources" / f"{component}-{version}"
             source.mkdir(parents=True)
-            (source / "weights.safetensors").write_text(f"{component} {version}".ljust(64))
+            (source / "weights.safetensors").write_text((content or f"{component} {version}").ljust(64))
             publish(self.root, source, metadata(component, version, mates=mates or {}, **more), who="ann")
             if stable:
                 self.mark(component, version, Status.STABLE)
