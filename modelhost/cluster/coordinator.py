@@ -19,6 +19,7 @@ from modelhost.cluster.promotion import Parts, Promotion
 from modelhost.cluster.proposals import Proposals, why_abandoned
 from modelhost.cluster.report import Report, report, spoken
 from modelhost.cluster.returns import Return, Returns
+from modelhost.cluster.telling import Teller
 from modelhost.cluster.timings import Timings
 from modelhost.errors import Conflict, InvalidRequest, ModelHostError
 from modelhost.registry.base import Registry, Status
@@ -33,7 +34,7 @@ _log = logging.getLogger(__name__)
 class Coordinator:
     """Changes what a cluster is to serve, and looks at it. Needs no member in its process; threads may share one.
 
-    `fallbacks`: components for which every member declares one.
+    `fallbacks`: components for which every member declares one; `teller`: whose subscribers hear of what is done here.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Coordinator:
         timings: Timings | None = None,
         *,
         fallbacks: Collection[str] = (),
+        teller: Teller | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
         sleep: Callable[[float], None] = time.sleep,
@@ -50,7 +52,7 @@ class Coordinator:
         self.registry = registry
         times = timings or Timings()
         self._parts = Parts(place, DesiredLog(place), Members(place, times.ttl, clock), times, clock, now, sleep)
-        self._returns = Returns(registry, self._parts, fallbacks)
+        self._returns = Returns(registry, self._parts, fallbacks, teller or Teller())
 
     def report(self, patience: float = 0.0) -> Report:
         """Who serves what. A coordinator that has looked before knows who lives; with `patience`, in seconds, it looks

@@ -17,6 +17,7 @@ from modelhost.cluster.follower import Follower
 from modelhost.cluster.lookout import Lookout
 from modelhost.cluster.place import Place, place_at
 from modelhost.cluster.returns import as_record
+from modelhost.cluster.telling import Teller
 from modelhost.cluster.timings import Timings
 from modelhost.config.model import ClusterSection, Settings
 from modelhost.errors import ConfigError, Refused, Unknown
@@ -50,7 +51,8 @@ class Membership:
         stand_ins = [each.component for each in host.fallbacks]
         self.host = host
         self.follower = Follower(host.serving, place, timings, name=name, memory=memory, fallbacks=host.fallbacks)
-        self.coordinator = Coordinator(place, host.registry, timings, fallbacks=stand_ins)
+        teller = Teller(host.serving.events)
+        self.coordinator = Coordinator(place, host.registry, timings, fallbacks=stand_ins, teller=teller)
         self.lookout = Lookout(self.coordinator, timings.ttl / _LOOKS_IN_A_TTL, self._settle)
         self._seen = self._settled = 0
         host.configuration.follow("the cluster", _refuse_defaults)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from modelhost.cluster.desired import Committed, Desired
 from modelhost.cluster.fit import fitting
 from modelhost.cluster.promotion import Parts
+from modelhost.cluster.telling import Teller
 from modelhost.errors import (
     Conflict,
     MateMismatch,
@@ -33,12 +35,14 @@ class Return:
 
 
 class Returns:
-    """Goes back. The members are told first, the registry's status log afterwards; its failure undoes nothing."""
+    """Goes back. The members are told first, the registry's status log afterwards; its failure undoes nothing. Where
+    there is nothing to go back to, an alert is sent."""
 
-    def __init__(self, registry: Registry, parts: Parts, fallbacks: Collection[str]) -> None:
+    def __init__(self, registry: Registry, parts: Parts, fallbacks: Collection[str], teller: Teller) -> None:
         self._registry = registry
         self._parts = parts
         self._fallbacks = frozenset(fallbacks)
+        self._teller = teller
 
     def go(self, asked: Asked, who: str, reason: str, expected_generation: int | None) -> Return:
         """See Coordinator.rollback."""
@@ -58,7 +62,11 @@ class Returns:
             begun = current
             demand_generation(expected_generation, current.generation, current.versions)
             demand_sense(asked, current.versions)
-            target, notes = self._target(asked, desired, current)
+            try:
+                target, notes = self._target(asked, desired, current)
+            except NothingStable as error:
+                self._teller.alert(_refused(asked, current, who, reason, self._parts.now(), error))
+                raise
             left = _left(asked, current, target)
             returned = desired.go_back(target, left, who, reason, self._parts.now())
             try:
@@ -156,6 +164,14 @@ def _of_generation(generation: int, desired: Desired, current: Committed) -> dic
     if target == current.versions:
         raise Conflict(f"the set of generation {generation} is wanted already", "name another, or none")
     return target
+
+
+def _refused(asked: Asked, current: Committed, who: str, why: str, at: datetime, error: NothingStable) -> Record:
+    """A rollback that leaves everything as it was."""
+    wanted = {asked.component: asked.to_version} if asked.component and asked.to_version else {}
+    before, after = current.versions, {**current.versions, **wanted}
+    record = Record(at, Kind.ROLLBACK, Outcome.REFUSED, who, why, current.generation, before, after)
+    return replace(record, error=str(error))
 
 
 def as_record(committed: Committed) -> Record:

@@ -14,6 +14,7 @@ from modelhost.cluster.timings import Timings
 from modelhost.host.host import ModelHost
 from modelhost.http.replicas import ClusterControl
 from modelhost.http.roles import Role
+from modelhost.serving.events import Event
 from tests.modelhost.host.service import words
 from tests.modelhost.http.site import CONFIGURATION, Site
 from tests.modelhost.serving.workshop import eventually
@@ -140,6 +141,26 @@ def test_metrics_count_members_and_switches_that_came_to_nothing(cluster: Cluste
     found = _figures(site)
     assert found["modelhost_cluster_committed_generation"] == found["modelhost_cluster_served_generation"] == 1
     assert found["modelhost_cluster_members_behind"] == 0
+
+
+def test_a_rollback_that_finds_nothing_stable_is_an_alert_where_it_was_asked_for(cluster: Cluster) -> None:
+    site = cluster.site
+    heard: list[Event] = []
+    assert site.host is not None
+    site.host.serving.subscribe(heard.append)
+    _found(cluster)
+    promoted = site.ask("POST", "/promote", {"versions": NEW, "reason": "better"}, role=Role.OPERATOR)
+    assert promoted.status_code == 200, promoted.text
+    assert site.ask("POST", "/rollback", {"reason": "worse"}, role=Role.OPERATOR).status_code == 200
+    assert _figures(site)["modelhost_alerts_total"] == 0
+    refused = site.ask("POST", "/rollback", {"reason": "worse still"}, role=Role.OPERATOR)
+    assert refused.json()["kind"] == "NothingStable"
+    eventually(lambda: _figures(site)["modelhost_alerts_total"] == 1)
+    alert = next(event for event in heard if event.alert)
+    assert alert.title.startswith("ALERT: rollback refused: ") and "(operator-of-tests)" in alert.title
+    assert "worse still" in alert.body and "no other fallback" in alert.body
+    eventually(lambda: cluster.members[1].follower.ready().ready)
+    assert words(cluster.other)["model"] == "model 1.0.0"
 
 
 def test_without_the_registry_status_and_metrics_still_answer(cluster: Cluster) -> None:
