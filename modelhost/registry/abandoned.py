@@ -64,13 +64,12 @@ def sweep(store: ObjectStore, name: Named, now: datetime, grace: timedelta) -> b
     mark = f"{base}/{SWEEPING}{os.urandom(6).hex()}.json"
     bucket.put(mark, b"{}")
     try:
-        # Without its own mark, and that of another collector who is at it too.
-        objects = [each for each in bucket.objects(base) if not _is_mark(each) or _is_old(each, now, SWEEPS_FOR)]
-        if _abandoned(name, [each for each in objects if each.key != mark], now, grace) is None:
+        others = [each for each in bucket.objects(base) if each.key != mark]
+        # Without the mark of another collector, who is at it too and takes it away itself.
+        objects = [each for each in others if not _is_mark(each) or _is_old(each, now, SWEEPS_FOR)]
+        if _abandoned(name, objects, now, grace) is None:
             return False
         for each in objects:
-            if each.key == mark:
-                continue
             if store.describe(name.component, name.version) is not None:
                 return False
             bucket.remove(each.key)

@@ -3,28 +3,22 @@ where that cannot help."""
 
 from __future__ import annotations
 
-import json
 import logging
 import mmap
 import re
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from modelhost.errors import IntegrityError
 from modelhost.loading.checks import Integrity
-from modelhost.registry.base import Entry, Status
 from modelhost.registry.directory import DirectoryRegistry
 from modelhost.registry.durable import remove
-from modelhost.registry.remote import RemoteRegistry
 from modelhost.registry.upload import publish_remote
 from modelhost.registry.verify import check_files, damage
-from tests.modelhost.registry.material import AT_EVERY_CALL, Publish, metadata, script, weights
+from tests.modelhost.registry.copies import DAMAGES, WEIGHTS, become_a_file, cut, pulled, rot
+from tests.modelhost.registry.material import Publish, metadata, weights
 from tests.modelhost.registry.places import Place
-
-WEIGHTS = "model.safetensors"
 
 
 @pytest.fixture(params=["mounted", "memory", "s3"])
@@ -37,82 +31,17 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-def pulled(place: Place, tmp_path: Path, **given: object) -> tuple[RemoteRegistry, Entry]:
-    """1.0.0 is in the cache, as it is at the remote; 1.1.0 is there too, and `latest` means the first."""
-    publisher = place.registry(tmp_path / "publisher")
-    for version in ("1.0.0", "1.1.0"):
-        source = weights(tmp_path / f"source-{version}", f"weights {version}")
-        publish_remote(publisher, source, metadata(version=version), who="anna")
-    publisher.mark("model", "1.0.0", Status.STABLE, "anna", "measured")
-    registry = place.registry(tmp_path / "cache", **given)
-    registry.find("model", "1.1.0")
-    return registry, registry.find("model")
-
-
-def opened(path: Path) -> Path:
-    """A file of a sealed version, as a disk that rots sees it."""
-    path.parent.chmod(0o755)
-    path.chmod(0o644)
-    return path
-
-
-def rot(copy: Path) -> None:
-    content = opened(copy / WEIGHTS).read_bytes()
-    (copy / WEIGHTS).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-
-
-def cut(copy: Path) -> None:
-    opened(copy / WEIGHTS).write_bytes(b"weig")
-
-
-def lose(copy: Path) -> None:
-    opened(copy / "vocab" / "source.spm").unlink()
-
-
-def add(copy: Path) -> None:
-    opened(copy / WEIGHTS)
-    (copy / "core.123").write_bytes(b"a crash")
-
-
-def mix(copy: Path) -> None:
-    opened(copy / WEIGHTS).write_bytes((copy.with_name("1.1.0") / WEIGHTS).read_bytes())
-
-
-def empty_description(copy: Path) -> None:
-    opened(copy / "version.json").write_bytes(b"")
-
-
-def lose_description(copy: Path) -> None:
-    opened(copy / "version.json").unlink()
-
-
-def rotten_description(copy: Path) -> None:
-    path = opened(copy / "version.json")
-    path.write_text(path.read_text().replace('"first"', '"fisst"'))
-
-
-def become_a_file(copy: Path) -> None:
-    remove(copy)
-    copy.write_bytes(b"\0" * 100)
-
-
-DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
-    "rotten": (rot, rf"{WEIGHTS} was changed"),
-    "cut": (cut, rf"{WEIGHTS} is cut to 4 of \d+ bytes"),
-    "missing": (lose, r"vocab/source\.spm is missing"),
-    "more": (add, r"core\.123 was not published"),
-    "swapped": (mix, rf"{WEIGHTS} has the content of {WEIGHTS} of model 1\.1\.0: swapped"),
-    "an empty description": (empty_description, r"version\.json cannot be read"),
-    "no description": (lose_description, r"has no version\.json"),
-    "a rotten description": (rotten_description, r"version\.json was changed"),
-}
+@pytest.fixture(params=["mounted", "memory"])
+def nearby(request: pytest.FixtureRequest) -> Place:
+    """For what does not depend on how the remote is spoken to."""
+    return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("how", DAMAGES)
 def test_a_damaged_copy_is_pulled_again_by_who_finds_it_and_a_line_says_what_differed(
-    place: Place, tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
+    nearby: Place, tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    registry, entry = pulled(place, tmp_path)
+    registry, entry = pulled(nearby, tmp_path)
     harm, differs = DAMAGES[how]
     harm(entry.path)
 
@@ -231,90 +160,3 @@ def test_a_registry_that_is_a_directory_has_nothing_to_heal_from(root: Path, pub
     for _ in range(2):
         with pytest.raises(IntegrityError, match=f"{WEIGHTS} is cut.*: restore the files in"):
             Integrity()(DirectoryRegistry(root).find("model", "1.0.0"))
-
-
-HEALER = """
-    import logging
-    from modelhost.loading.checks import Integrity
-    from modelhost.registry.mounted import Mounted
-    from modelhost.registry.remote import RemoteRegistry
-
-    fetch = Mounted.fetch
-    def counted(self, info, folder):
-        print("fetched", flush=True)
-        fetch(self, info, folder)
-    Mounted.fetch = counted
-    registry = RemoteRegistry(sys.argv[2], sys.argv[3])
-    for _ in range(20):
-        entry = registry.find("model")
-        Integrity()(entry)
-        assert (entry.path / "model.safetensors").read_bytes() == b"weights 1.0.0" * 1000
-"""
-
-
-@pytest.mark.parametrize("how", ["cut", "no description"])
-def test_of_many_processes_one_heals_and_the_others_find_it_whole(
-    mounted: Place, tmp_path: Path, cache: Path, how: str
-) -> None:
-    _, entry = pulled(mounted, tmp_path)
-    DAMAGES[how][0](entry.path)
-    processes = [script(HEALER, mounted.url, cache) for _ in range(3)]
-    outputs = [process.communicate() for process in processes]
-    assert [process.returncode for process in processes] == [0] * 3, outputs
-    assert "".join(output for output, _ in outputs) == "fetched\n"
-    assert sum(errors.count("healed: ") for _, errors in outputs) == 1
-
-
-KILLED = (
-    AT_EVERY_CALL
-    + """
-    import json, shutil
-    from pathlib import Path
-    from modelhost.loading.checks import Integrity
-    from modelhost.registry.durable import remove
-    from modelhost.registry.remote import RemoteRegistry
-    from modelhost.registry.verify import damage
-
-    url, cache, damaged = sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])
-    place = cache / "model" / "1.0.0"
-    info = RemoteRegistry(url, cache).find("model").info
-    seen = set()
-
-    def state():
-        if not place.exists():
-            return "absent"
-        return "; ".join(damage(place, info)) or "whole"
-
-    def heal(_=None):
-        Integrity()(RemoteRegistry(url, cache).find("model"))
-
-    def harm(number):
-        remove(place)
-        shutil.copytree(damaged, place)
-
-    def look(number):
-        seen.add(state())
-        heal()  # whoever comes next
-        assert damage(place, info, full=True) == []
-
-    killed_at_every_call(heal, look, prepare=harm)
-    print(json.dumps(sorted(seen)))
-"""
-)
-
-
-def test_a_healer_that_is_killed_at_any_call_leaves_it_to_the_next(mounted: Place, tmp_path: Path, cache: Path) -> None:
-    registry, entry = pulled(mounted, tmp_path)
-    cut(entry.path)
-    shutil.copytree(entry.path, tmp_path / "damaged")
-    process = script(KILLED, mounted.url, cache, tmp_path / "damaged")
-    output, errors = process.communicate()
-    assert process.returncode == 0, errors
-    killed, seen = output.splitlines()
-    assert int(killed) > 30
-    states = json.loads(seen)
-    assert states[0] == "absent" and states[-1] == "whole" and states[1].startswith(f"{WEIGHTS} is cut"), states
-    # What they left is swept by the next one that brings a version.
-    registry.discard("model", "1.1.0")
-    registry.find("model", "1.1.0")
-    assert {path.name for path in (cache / "model").glob(".*")} == {".lock"}
