@@ -20,6 +20,7 @@ from release.rollout.deployment import Deployment, unix
 from release.rollout.hands import Plan
 
 _DISK_SPARE = 512 << 20  # bytes that have to stay free whatever the image's size
+_LONGEST_STOP = 10.0  # seconds at most that a standby is waited for which a run had asked to stop before it died
 
 
 class Resolve:
@@ -284,6 +285,7 @@ class Start:
         """The slot may be wanted meanwhile by the rollback that superseded this run: then it stays as it is."""
         deployment, engine = self._deployment, self._deployment.hands.engine
         scope = deployment.hands.manifest.scope
+        self._await_stopping()
         if any(i.slot is deployment.slot and runs(i) for i in engine.instances(scope)):
             return ""
         if any(row.kind is Kind.ROLLBACK for row in deployment.hands.ledger.unfinished()):
@@ -297,6 +299,16 @@ class Start:
             ready = self._await_ready()
             back.append(f"standby {instance.release} started again{'' if ready else ', not ready yet'}")
         return ", ".join(back)
+
+    def _await_stopping(self) -> None:
+        """What a run that died had asked the engine to stop runs until it has: it is no standby that stayed up."""
+        deployment, hands = self._deployment, self._deployment.hands
+        end = time.monotonic() + min(hands.manifest.container.stop_timeout + 1, _LONGEST_STOP)
+        while deployment.fact("stopping") and time.monotonic() < end and hands.interruption.signal is None:
+            found = hands.engine.instances(hands.manifest.scope)
+            if not any(runs(i) for i in found if i.id in deployment.fact("stopping")):
+                return
+            time.sleep(0.1)
 
     def _await_ready(self) -> bool:
         """A rollback right after this one's end should find the standby warm. Who was interrupted is in a hurry."""

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+import time
+import urllib.request
+
 import pytest
 
 from tests.support.faults import (
     FAST,
     STEPS,
+    await_row,
     containers,
     deploy_killed_at,
     files,
+    kill,
+    last_deployment,
     nothing_left_behind,
     served,
     two_releases,
@@ -55,6 +63,29 @@ def test_killed_before_the_switch_a_rollback_takes_back_that_one_alone(site: Sit
             assert str(site.live).startswith("v1.1.0-")
             assert containers(site) == before
             nothing_left_behind(site, known, images, image=":v1.2.0-")
+
+
+def test_a_standby_that_was_on_its_way_down_when_the_run_died_is_up_again(site: Site) -> None:
+    """The engine goes on stopping what it was asked to stop after the one who asked is gone."""
+    two_releases(site)
+    before, at = containers(site), last_deployment(site)
+    standby = f"http://127.0.0.1:{site.repository.manifest['slots']['blue']}"
+    process = site.start("deploy", "v1.2.0")
+    await_row(site, at, "before_start", "started", process)
+    user = threading.Thread(target=slow_answer, args=(standby,))  # holds it up
+    user.start()
+    await_row(site, at, "start", "started", process)
+    time.sleep(0.3)
+    kill(process)
+    site.run("rollback")
+    user.join()
+    time.sleep(1)  # where it was taken for one that had stayed up, it would go down now
+    assert containers(site) == before
+
+
+def slow_answer(url: str) -> None:
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/slow?4.5", timeout=60) as answer:
+        answer.read()
 
 
 def test_killed_before_the_switch_the_next_deployment_settles_it_and_goes_its_own_way(site: Site) -> None:
