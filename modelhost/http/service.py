@@ -13,7 +13,7 @@ from modelhost.cluster.membership import Membership
 from modelhost.errors import ModelHostError
 from modelhost.host.host import ModelHost
 from modelhost.host.request import Request as Models
-from modelhost.http import answers, operations, repository, v2
+from modelhost.http import answers, operations, repository, v2, verifying
 from modelhost.http.control import Control, HostControl
 from modelhost.http.door import MOST_BYTES, MOST_JSON_BYTES, STICKY_HEADER, Door
 from modelhost.http.headers import headers_of
@@ -72,6 +72,7 @@ class ModelHttp:
         self.router.include_router(v2.routes(self.door, self.control, infer or {}, inference, wait))
         self.router.include_router(repository.routes(self.door))
         self.router.include_router(operations.routes(self.door, self.control))
+        self.router.include_router(verifying.routes(self.door))
         self.router.include_router(self._metrics_route(metrics))
 
     @classmethod
