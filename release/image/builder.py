@@ -20,7 +20,7 @@ from release.image.store import BuildRequest, Progress
 from release.image.stream import BuildStream
 
 _DOCKERFILE = ".release.Dockerfile"  # its name inside the build context; never copied into an image
-_CANCEL = 5.0  # seconds that the daemon may take to stop a step after its client has gone
+_CANCEL = 20.0  # seconds at most that the daemon may take to stop a step after its client has gone
 _FROM = re.compile(r"Step \d+/\d+ : FROM (?:--\S+ )*(\S+)", re.IGNORECASE)
 _BASE_HINT = """\
 the base image {base} is not on this host and cannot be pulled: `docker pull {base}` repeats it (docker login for a

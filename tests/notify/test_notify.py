@@ -68,7 +68,7 @@ def dead_port() -> int:
 def test_every_occasion_arrives_with_its_title_and_reason(inbox: Inbox, occasion: Occasion) -> None:
     event = Event(occasion, "translator", "v1.2.0-abc1234", reason="because 译")
     assert Notifier([f"json://{inbox.address}/hook"]).send(event) == []
-    letter = inbox.letters.get(timeout=5)
+    letter = inbox.letters.get(timeout=60)
     assert letter["title"] == f"translator: v1.2.0-abc1234 {occasion}"
     assert letter["message"] == "because 译"
     expected = {Occasion.DEPLOYED: "success", Occasion.ROLLED_BACK: "warning", Occasion.SUPERSEDED: "warning"}
@@ -77,7 +77,7 @@ def test_every_occasion_arrives_with_its_title_and_reason(inbox: Inbox, occasion
 
 def test_the_body_says_why_what_is_live_and_who(inbox: Inbox) -> None:
     assert Notifier([f"json://{inbox.address}/hook"]).send(EVENT) == []
-    assert inbox.letters.get(timeout=5)["message"].splitlines() == [
+    assert inbox.letters.get(timeout=60)["message"].splitlines() == [
         "quality: 4 BLEU worse than v1.1.0-bbbbbbb",
         "Live now: v1.1.0-bbbbbbb",
         "Deployment d-1 by alice on host-1",
@@ -89,7 +89,7 @@ def test_a_dead_address_does_not_keep_the_others_from_hearing(inbox: Inbox, dead
     (failure,) = Notifier(urls).send(EVENT)
     assert failure.startswith(f"notification to json://127.0.0.1:{dead_port}/…: ")
     assert "hunter22" not in failure and "t0ken" not in failure
-    assert inbox.letters.get(timeout=5)["title"] == EVENT.title
+    assert inbox.letters.get(timeout=60)["title"] == EVENT.title
 
 
 def test_an_address_that_refuses_is_a_failure_with_its_answer(inbox: Inbox) -> None:

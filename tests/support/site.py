@@ -116,7 +116,7 @@ class Site:
     @contextlib.contextmanager
     def load(self, clients: int = 4, shots: Sequence[Shot] = (TRANSLATE, Shot("GET", "/version"))) -> Iterator[Load]:
         """Keep-alive clients that never retry; what they counted is in `load.result` afterwards."""
-        load = Load(self.url, shots, clients=clients, answer="header:X-Version", pause=0.005)
+        load = Load(self.url, shots, clients=clients, answer="header:X-Version", pause=0.005, timeout=60.0)
         load.start()
         try:
             yield load
