@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
+from modelhost.routing import logs
 from translator.answering import Answer, Answering
 from translator.bounds import Bounded
 from translator.bundle import name_of
@@ -65,10 +66,11 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     feedback = Feedback(kept, service.metrics.registry)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        service.start()
-        yield
-        await asyncio.to_thread(service.stop)
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with logs.marking(app):  # each line of a request names its version
+            service.start()
+            yield
+            await asyncio.to_thread(service.stop)
 
     app = FastAPI(
         title="Translator",

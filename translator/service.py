@@ -17,7 +17,6 @@ from modelhost.errors import InvalidRequest, ModelHostError, Unavailable
 from modelhost.host.request import Request as Models
 from modelhost.http.service import ModelHttp
 from modelhost.registry.base import Entry
-from modelhost.routing import logs
 from translator.answering import Answer
 from translator.bundle import MARIAN, MODEL, name_of
 from translator.errors import Refusal, StartError, loading, of_host
@@ -51,7 +50,6 @@ class Service:
 
     def start(self) -> None:
         """Load in a thread of its own: /health answers 503 from the first moment."""
-        logs.mark(*logging.getLogger().handlers, *logging.getLogger("uvicorn").handlers)  # lines name their version
         self._loader.start()
 
     def _load(self) -> None:
