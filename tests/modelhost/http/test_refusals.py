@@ -128,7 +128,7 @@ def test_a_first_start_takes_the_older_stable_version_and_says_why(site: Site, p
     kept.do_harm()
     host = site.start(kept.configuration.replace(*SECOND))
     assert host.serving.current().versions["model"] == "1.0.0"
-    assert re.search(harm.said, host.serving.history.records()[-1].why)
+    assert re.search(harm.said, " ".join(host.serving.history.records()[-1].notes))
 
 
 @pytest.mark.parametrize("name", HARMS)
@@ -143,7 +143,7 @@ def test_a_service_that_served_before_starts_with_that_and_says_why(site: Site, 
         status = site.ask("GET", "/status", role=Role.VIEWER).json()
     assert status["serving"]["model"]["version"] == "1.0.0"
     told = site.ask("GET", "/history", role=Role.VIEWER).json()[0]
-    assert re.search(harm.said, told["why"]), told
+    assert re.search(harm.said, " ".join(told["notes"])), told
 
 
 @pytest.mark.parametrize("name", [name for name, harm in HARMS.items() if not harm.metadata])
