@@ -185,7 +185,7 @@ def test_an_image_that_was_built_by_other_means_is_used_and_left(
     text = f"FROM scratch\nCOPY behaviour.json /\nLABEL org.opencontainers.image.revision={want.commit}\n"
     (tmp_path / "tree" / "Dockerfile").write_text(text)
     api, reference = Daemon().api, f"{shared}:{want.release}"
-    for _ in api.build(path=str(tmp_path / "tree"), tag=reference, decode=True):
+    for _ in api.build(path=str(tmp_path / "tree"), tag=reference, decode=True, rm=True):
         pass
     obtained = obtain(want, production, Sources(store), quiet)
     [mine] = store.all(production.scope)
