@@ -8,39 +8,80 @@ from dataclasses import dataclass, field
 
 from modelhost.errors import LoadFailed, ModelHostError
 from modelhost.loading.lease import Key, Lease
+from modelhost.loading.memory import Reservation
 
 
-@dataclass(slots=True)
-class Waiter:
-    """Someone who wants a lease as soon as the load has ended. Cancel the future to give up."""
+class Waiter(Future[Lease]):
+    """Someone who wants a lease as soon as the load has ended. Cancel it to give up.
 
-    holder: str
-    future: Future[Lease] = field(default_factory=Future)
+    `holder`: a set for which it is wanted; `patience`: seconds that the load may wait for room. `leave`: who gave up
+    does not want the version kept either.
+    """
+
+    def __init__(self, holder: str, patience: float) -> None:
+        super().__init__()
+        self.holder = holder
+        self.patience = patience
+        self.leave = False
 
     def grant(self, lease: Lease) -> None:
         """Hands the lease over, or back to where it came from when nobody wants it any more."""
-        if self.future.set_running_or_notify_cancel():
-            self.future.set_result(lease)
+        if self.set_running_or_notify_cancel():
+            self.set_result(lease)
         else:
-            lease.release()
+            lease.release(leave=self.leave)
 
     def fail(self, error: BaseException) -> None:
         """Tells of the failure; each waiter gets an error of its own, because raising one changes it."""
-        if not self.future.set_running_or_notify_cancel():
+        if not self.set_running_or_notify_cancel():
             return
         own = copy.copy(error)
         own.__cause__, own.__traceback__ = error.__cause__, None
-        self.future.set_exception(own)
+        self.set_exception(own)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Flight:
-    """A load in progress, begun at `started` on the pool's clock, expected to take `expected` seconds."""
+    """A load in progress, begun at `started` on the pool's clock, expected to take `expected` seconds.
+
+    `reservation`: the room that it has, from the moment that it has any. Guarded by the lock of the books.
+    """
 
     key: Key
     started: float
     expected: float
     waiters: list[Waiter] = field(default_factory=list)
+    reservation: Reservation | None = None
+
+    @property
+    def is_unclaimed(self) -> bool:
+        """Whether all who waited gave up."""
+        return all(waiter.cancelled() for waiter in self.waiters)
+
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether nobody waits, and nobody wants it kept for whoever comes next: it need not land at all."""
+        return self.is_unclaimed and self.is_left
+
+    @property
+    def is_left(self) -> bool:
+        """Whether one for whom it was loaded wants it to leave."""
+        return any(waiter.leave for waiter in self.waiters)
+
+    @property
+    def is_for_a_set(self) -> bool:
+        """Whether somebody waits who is to hold it for long."""
+        return any(waiter.holder and not waiter.cancelled() for waiter in self.waiters)
+
+    @property
+    def is_going(self) -> bool:
+        """Whether its room is anybody's as soon as it has landed, and those who wait for it alone have used it."""
+        return self.is_unclaimed or (self.is_left and not self.is_for_a_set)
+
+    @property
+    def patience(self) -> float:
+        """Seconds that it may wait for room: the most that one of those who wait has."""
+        return max(waiter.patience for waiter in self.waiters)
 
     def retry_after(self, now: float) -> float:
         """Seconds after which asking again may be worth it; never below one."""

@@ -81,7 +81,9 @@ class Leaving:
         with self._books.lock:
             self._books.closed = True
             self._books.pinned.clear()
-            while self._books.flights and self._books.changed.wait(max(deadline - time.monotonic(), 0)):
+            while (self._books.flights or self._books.given_up) and self._books.changed.wait(
+                max(deadline - time.monotonic(), 0)
+            ):
                 pass
             for resident in self._books.residents.values():
                 resident.leaving = True
@@ -94,4 +96,5 @@ class Leaving:
             while self._books.residents or self._books.closing:
                 if not self._books.changed.wait(max(deadline - time.monotonic(), 0)):
                     break
-            return sorted({*self._books.residents, *(each.key for each in self._books.closing), *self._books.flights})
+            leaving = {each.key for each in self._books.closing} | {each.key for each in self._books.given_up}
+            return sorted({*self._books.residents, *leaving, *self._books.flights})

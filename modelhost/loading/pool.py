@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from functools import partial
 
 from modelhost.errors import Loading
 from modelhost.loading.base import Loader, Placement
 from modelhost.loading.books import Books, canonical, shutting_down
-from modelhost.loading.bring import Bringer, Brought, Check
-from modelhost.loading.flight import Flight, Waiter, as_load_failure
+from modelhost.loading.bring import Bringer, Check
+from modelhost.loading.flight import Waiter
+from modelhost.loading.flying import Flying
 from modelhost.loading.lease import Key, Lease, Resident
 from modelhost.loading.leaving import Leaving
-from modelhost.loading.memory import Budget, Reservation
+from modelhost.loading.memory import Budget
 from modelhost.loading.residency import Residency
 from modelhost.registry.base import Entry, Registry
-
-_FIRST_GUESS_SECONDS = 2.0  # how long a load takes, before one was seen
 
 
 def in_a_thread(work: Callable[[], None]) -> None:
@@ -37,7 +36,8 @@ class Pool:
     A version leaves when it is evicted: by `sweep` after `idle_seconds` without a lease, or, the longest unused first,
     when a load needs its room. Leased and pinned ones stay. Its memory counts until its `close` has returned, and
     `close` is called exactly once, after the last lease. A load waits up to `patience` seconds for memory of those
-    that leave already. `aside` runs the closing that a returned lease brings about.
+    that leave already, or still load and are wanted by nobody. `aside` runs the closing that a returned lease brings
+    about.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Pool:
         self._clock = clock
         self._aside = aside
         self._books = Books(budget, clock)
-        self._durations: dict[str, float] = {}
+        self._flying = Flying(self._books, self._bringer, self._grant)
         leaving = Leaving(self._books, idle_seconds)
         self.sweep, self.unload, self.discard = leaving.sweep, leaving.unload, leaving.discard
         self.pin, self.unpin, self.close = leaving.pin, leaving.unpin, leaving.close
@@ -108,28 +108,41 @@ class Pool:
             resident = self._books.residents.get((component, version))
             return None if resident is None else self._grant(resident, holder)
 
-    def request(self, component: str, version: str, holder: str = "") -> Future[Lease]:
-        """A future of a lease; begins a load unless one is under way. Cancel it to give up; the load goes on."""
+    def request(self, component: str, version: str, holder: str = "", patience: float | None = None) -> Future[Lease]:
+        """A future of a lease; begins a load unless one is under way. Cancel it to give up; the load goes on.
+
+        `patience`: seconds that the load may wait for room, where that is not what the pool says.
+        """
         key = component, canonical(version)
-        waiter = Waiter(holder)
+        waiter = Waiter(holder, self._patience if patience is None else patience)
         with self._books.lock:
             resident = self._books.residents.get(key)
             if resident is not None:
-                waiter.future.set_result(self._grant(resident, holder))
-                return waiter.future
+                waiter.set_result(self._grant(resident, holder))
+                return waiter
             if self._books.closed:
                 raise shutting_down()
-            flight = self._books.flights.get(key)
-            if flight is not None:
-                flight.waiters.append(waiter)
-                return waiter.future
-            expected = self._durations.get(component, _FIRST_GUESS_SECONDS)
-            flight = self._books.flights[key] = Flight(key, self._clock(), expected, [waiter])
-        try:
-            threading.Thread(target=self._fly, args=(flight,), name=f"modelhost-load-{component}", daemon=True).start()
-        except RuntimeError as error:
-            self._land(flight, error)
-        return waiter.future
+            flight = self._flying.join(key, waiter)
+        if flight is not None:
+            self._flying.begin(flight)
+        return waiter
+
+    def abandon(self, wanted: Future[Lease]) -> bool:
+        """Gives a request up, and what is being loaded for it alone: that stops at the next step, or leaves again.
+
+        False where the lease has come already: then it is the caller's to release.
+        """
+        if isinstance(wanted, Waiter):
+            wanted.leave = True
+        gone = wanted.cancel()
+        with self._books.lock:
+            self._books.changed.notify_all()
+        return gone
+
+    def spare(self, versions: Iterable[Key]) -> None:
+        """These and no others are kept for a quick way back: they leave before anything is loaded for another set."""
+        with self._books.lock:
+            self._books.spare = frozenset(versions)
 
     def _grant(self, resident: Resident, holder: str, fresh: bool = False) -> Lease:
         if self._books.closed:
@@ -152,7 +165,7 @@ class Pool:
             if lease.holder:
                 resident.holders[lease.holder] -= 1
                 resident.holders += type(resident.holders)()  # drops the zeros
-            if leave and not resident.holders:
+            if (leave or self._books.is_in_the_way(resident)) and not resident.holders:
                 resident.leaving = True
             if resident.leases or not resident.leaving or resident.key in self._books.pinned:
                 return
@@ -164,50 +177,6 @@ class Pool:
             flight = self._books.flights.get((component, canonical(version)))
             retry_after = flight.retry_after(self._clock()) if flight else 1.0
         return Loading(f"{component} {version} is being loaded", "try again", retry_after)
-
-    # -- loading ---------------------------------------------------------------------------------------------------
-
-    def _fly(self, flight: Flight) -> None:
-        try:
-            brought = self._bringer.bring(flight.key, self._reserve, self._settle)
-        except BaseException as error:
-            self._land(flight, error)
-        else:
-            self._land(flight, brought)
-
-    def _land(self, flight: Flight, outcome: Brought | BaseException) -> None:
-        error: BaseException | None = outcome if isinstance(outcome, BaseException) else None
-        grants: list[tuple[Waiter, Lease]] = []
-        late: Resident | None = None
-        with self._books.lock:
-            del self._books.flights[flight.key]
-            if isinstance(outcome, Brought):
-                resident = Resident(outcome.loaded, outcome.reservation, outcome.timing, self._clock())
-                self._books.residents[flight.key] = resident
-                self._durations[flight.key[0]] = outcome.timing.load + outcome.timing.warm_up
-                if self._books.closed:
-                    self._books.remove(resident)
-                    late, error = resident, shutting_down()
-                else:
-                    grants = [(waiter, self._grant(resident, waiter.holder, True)) for waiter in flight.waiters]
-            self._books.changed.notify_all()
-        for waiter, lease in grants:
-            waiter.grant(lease)
-        if late is not None:
-            self._books.bury(late)
-        if error is not None:
-            for waiter in flight.waiters:
-                waiter.fail(as_load_failure(flight.key, error))
-
-    def _reserve(self, size: int, holder: str, device: str) -> Reservation:
-        return self._books.make_room(
-            lambda: self.budget.reserve(size, holder, device), lambda: size, device, self._patience
-        )
-
-    def _settle(self, reservation: Reservation, size: int) -> None:
-        self._books.make_room(
-            lambda: reservation.settle(size), lambda: size - reservation.bytes, reservation.device, self._patience
-        )
 
     def check(self, component: str, version: str) -> Entry:
         """Runs the checks of a load alone, also for one in memory. Raises what they raise, and Unknown."""

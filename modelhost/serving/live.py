@@ -34,8 +34,8 @@ class _Held:
 class Live:
     """The live set. `lease` costs about a microsecond and never waits for a load or a flip.
 
-    `keep_previous`: the members of the set before stay in memory for a quick way back, as long as nobody needs their
-    room; otherwise they are closed when the last request has left them.
+    `keep_previous`: the members of the set before stay in memory for a quick way back, until another set is loaded or
+    somebody needs their room; otherwise they are closed when the last request has left them.
     """
 
     def __init__(self, pool: Pool, generation: int = 0, keep_previous: bool = False) -> None:
@@ -111,6 +111,7 @@ class Live:
             self._standby = frozenset()
             if old is not None and self._keep_previous:
                 self._standby = old.keys - new.keys - frozenset(rejected)
+            self._pool.spare(self._standby)
             if old is not None:
                 self._leaving.add(old)
             drained = old is not None and old.leases == 0

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from modelhost.errors import (
     ConfigError,
-    Conflict,
     LoadFailed,
     MateMismatch,
+    NoRoom,
     NothingStable,
     Refused,
     Superseded,
@@ -20,11 +20,13 @@ from modelhost.errors import (
 from modelhost.loading.base import Loaded
 from modelhost.loading.lease import Lease
 from modelhost.registry.base import Entry
+from modelhost.serving.course import Course, Courses
 from modelhost.serving.destinations import Asked, Destinations, demand_sense, reject
 from modelhost.serving.history import Kind, Outcome, Record
 from modelhost.serving.sets import ServingSet
-from modelhost.serving.switching import Attempt, Ready, Switching, check_fit, demand_generation, demand_reason
+from modelhost.serving.switching import Attempt, Ready, Switching, Wanted, check_fit, demand_generation, demand_reason
 
+ROOM_SECONDS = 60.0  # for a load that was called off to land and leave: its thread cannot be stopped
 _UNFIT = (Refused, LoadFailed, Unknown)  # reasons to go further back; "not now" is none
 
 
@@ -33,16 +35,23 @@ class _Overtaken(Superseded):
 
 
 class Roller:
-    """One rollback at a time; a second is refused with Conflict, so that two people do not go back twice."""
+    """One rollback at a time; a second is refused with Conflict, so that two people do not go back twice.
 
-    def __init__(self, switching: Switching, fallbacks: Mapping[str, Loaded]) -> None:
+    A swap that is under way is called off first, also where the rollback comes to nothing: who asks wants away from
+    here. `patience`: seconds that a version may wait for the room of what was loaded for that swap.
+    """
+
+    def __init__(
+        self, switching: Switching, courses: Courses, fallbacks: Mapping[str, Loaded], patience: float = ROOM_SECONDS
+    ) -> None:
         wrong = [name for name, each in fallbacks.items() if not each.fallback or each.component != name]
         if wrong:
             raise ConfigError(f"declared as fallback, and not made by `fallback`: {', '.join(wrong)}")
         self._parts = switching
         self._destinations = Destinations(switching.registry, switching.history)
         self._fallbacks = dict(fallbacks)
-        self._busy = threading.Lock()
+        self._courses = courses
+        self._patience = patience
 
     def rollback(
         self,
@@ -80,12 +89,8 @@ class Roller:
             with parts.live.lease() as serving:
                 demand_generation(expected_generation, serving.generation, serving.versions)
                 demand_sense(asked, serving)
-                if not self._busy.acquire(blocking=False):
-                    raise Conflict("another rollback is under way", "look at what serves before asking again")
-                try:
-                    record, alert = self._rollback(asked, attempt, serving, generation, timeout, started)
-                finally:
-                    self._busy.release()
+                with self._courses.rollback(who, reason) as overtaken:
+                    record, alert = self._rollback(asked, attempt, serving, overtaken, generation, timeout, started)
         except _Overtaken:
             raise
         except Exception as error:
@@ -101,6 +106,7 @@ class Roller:
         asked: Asked,
         attempt: Attempt,
         serving: ServingSet,
+        overtaken: Course | None,
         generation: int | None,
         timeout: float | None,
         started: float,
@@ -109,7 +115,7 @@ class Roller:
         for target in self._destinations.of(asked, serving):
             try:
                 wanted = self._verified(target, serving)
-                ready = self._parts.prepare(wanted, serving.generation, generation, timeout)
+                ready = self._prepare(wanted, serving, overtaken, generation, timeout)
             except MateMismatch as error:
                 if asked.component is not None and not asked.together:
                     raise MateMismatch(error.message, self._destinations.way_out(asked, serving)) from error
@@ -124,10 +130,34 @@ class Roller:
                 return self._switch(asked, attempt, serving, ready, passed_over, started), False
         if asked.named:
             raise NothingStable(f"no set that served fits {asked.component} {asked.to_version}", _listed(passed_over))
-        ready = self._parts.prepare(
-            self._stand_ins(asked, serving, passed_over), serving.generation, generation, timeout
-        )
+        wanted = self._stand_ins(asked, serving, passed_over)
+        ready = self._prepare(wanted, serving, overtaken, generation, timeout)
         return self._switch(asked, attempt, serving, ready, [*passed_over, "a fallback serves"], started), True
+
+    def _prepare(
+        self,
+        wanted: Wanted,
+        serving: ServingSet,
+        overtaken: Course | None,
+        generation: int | None,
+        timeout: float | None,
+    ) -> Ready:
+        """What is in memory waits for nothing; what has to be loaded may need the room of what was called off."""
+        parts = self._parts
+        versions = {(name, each.version) for name, each in wanted.items() if isinstance(each, Entry)}
+        if overtaken is not None and versions - parts.resident():
+            overtaken.let_go(self._patience)
+        try:
+            ask = partial(parts.pool.request, patience=self._patience)
+            return parts.prepare(wanted, serving.generation, generation, timeout, ask)
+        except NoRoom as error:
+            if overtaken is None:
+                raise
+            raise NoRoom(
+                f"{error.message}; {overtaken.called_off}, and what it loaded has not left within {self._patience:g} s",
+                "ask again when it has, unload another version, or name one that is in memory",
+                error.retry_after,
+            ) from error
 
     def _verified(self, target: Mapping[str, str], serving: ServingSet) -> dict[str, Entry | Loaded]:
         """The set of a target; what would change has passed integrity and environment, and all fit together."""

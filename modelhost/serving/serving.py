@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from modelhost.loading.base import Loaded
 from modelhost.loading.pool import Pool
 from modelhost.registry.base import Registry
+from modelhost.serving.course import Courses
 from modelhost.serving.events import Events, Subscriber
 from modelhost.serving.history import History
 from modelhost.serving.live import Live
-from modelhost.serving.rollback import Roller
+from modelhost.serving.rollback import ROOM_SECONDS, Roller
 from modelhost.serving.sets import ServingSet, SetLease
 from modelhost.serving.startup import Starter
 from modelhost.serving.swap import Swapper
@@ -26,8 +27,8 @@ def _utc_now() -> datetime:
 class Serving:
     """Puts registry, pool and history together. Safe between threads; leases may be taken in an event loop.
 
-    `fallbacks`: what serves for a component when nothing stable is left, made by `fallback`. `keep_previous`: see Live.
-    Generations go on where the history ends.
+    `fallbacks`: what serves for a component when nothing stable is left, made by `fallback`. `keep_previous`: see Live;
+    `rollback_patience`: see Roller. Generations go on where the history ends.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Serving:
         *,
         fallbacks: Iterable[Loaded] = (),
         keep_previous: bool = False,
+        rollback_patience: float = ROOM_SECONDS,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         declared: Mapping[str, Loaded] = {each.component: each for each in fallbacks}
@@ -48,7 +50,8 @@ class Serving:
         last = max((record.generation for record in history.switches()), default=0)
         self.live = Live(pool, last, keep_previous)
         parts = Switching(registry, pool, self.live, history, self.events, now)
-        swapper, roller = Swapper(parts), Roller(parts, declared)
+        courses = Courses(pool)
+        swapper, roller = Swapper(parts, courses), Roller(parts, courses, declared, rollback_patience)
         starter = Starter(parts, swapper, declared)
         self.start, self.wanted, self.settle = starter.start, starter.wanted, starter.settle
         self.swap = swapper.swap

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import CancelledError
 from dataclasses import replace
 
-from modelhost.errors import Conflict, InvalidRequest, Refused, Unknown
+from modelhost.errors import InvalidRequest, Refused, Superseded, Unknown
 from modelhost.loading.base import Loaded
 from modelhost.registry.base import Entry, Status
+from modelhost.serving.course import Course, Courses
 from modelhost.serving.history import Kind, Outcome, Record
 from modelhost.serving.switching import Attempt, Switching, demand_generation, demand_reason
 
 
 class Swapper:
-    """One swap at a time; a second is refused with Conflict. A rollback does not wait for it, and overtakes it."""
+    """One swap at a time; a second is refused with Conflict. A rollback does not wait for it, and calls it off: it can
+    never flip from then on, and says so to its caller with Superseded."""
 
-    def __init__(self, switching: Switching) -> None:
+    def __init__(self, switching: Switching, courses: Courses) -> None:
         self._parts = switching
-        self._busy = threading.Lock()
-        self._doing = ""
+        self._courses = courses
 
     def swap(
         self,
@@ -52,13 +53,8 @@ class Swapper:
             demand_generation(expected_generation, expected, before)
             if not changes:
                 raise InvalidRequest("a swap names at least one component and its version")
-            if not self._busy.acquire(blocking=False):
-                raise Conflict(f"another swap is under way: {self._doing}", "wait until it has ended")
-            try:
-                self._doing = f"{_spoken(changes)}, by {who}"
-                return self._swap(attempt, changes, serving, expected, generation, timeout, started, alert)
-            finally:
-                self._busy.release()
+            with self._courses.swap(f"{_spoken(changes)}, by {who}") as course:
+                return self._swap(attempt, changes, serving, course, expected, generation, timeout, started, alert)
         except Exception as error:
             parts.failed(attempt, changes, error)
             raise
@@ -68,6 +64,7 @@ class Swapper:
         attempt: Attempt,
         changes: Mapping[str, str],
         serving: Mapping[str, Loaded],
+        course: Course,
         expected: int,
         generation: int | None,
         timeout: float | None,
@@ -86,8 +83,19 @@ class Swapper:
             return record
         staying = {name: each if each.fallback else each.entry for name, each in serving.items()}
         resolved = time.perf_counter()
-        ready = parts.prepare({**staying, **entries}, expected, generation, timeout)
-        flip = parts.flip(ready)
+        try:
+            ready = parts.prepare({**staying, **entries}, expected, generation, timeout, course.ask)
+            flip = parts.flip(ready, course=course)
+        except (CancelledError, Superseded) as error:
+            if not course.called_off:
+                raise
+            now = parts.live.serving()
+            raise Superseded(
+                course.called_off,
+                "look at what serves before asking again",
+                generation=parts.live.generation,
+                versions=now.versions if now is not None else {},
+            ) from error
         seconds = {"resolve": resolved - started, **ready.seconds(started, flip, time.perf_counter())}
         record = replace(
             attempt.record(parts.now(), Outcome.SWITCHED, ready.generation, after),

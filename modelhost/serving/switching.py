@@ -24,12 +24,16 @@ from modelhost.loading.pool import Pool
 from modelhost.metadata import VersionInfo
 from modelhost.registry.base import Entry, Registry
 from modelhost.registry.mates import check_mates
+from modelhost.serving.course import Course
 from modelhost.serving.events import Event, Events
 from modelhost.serving.history import History, Kind, Outcome, Record
 from modelhost.serving.live import Live, Member
 
 Wanted = Mapping[str, Entry | Loaded]
 """A whole set: component → an entry of the registry, or a declared fallback."""
+
+Ask = Callable[[str, str, str], Future[Lease]]
+"""Component, version, holder → a lease to come."""
 
 _REFUSALS = (Refused, Conflict, InvalidRequest, Unknown, Unauthenticated)
 
@@ -83,13 +87,18 @@ class Switching:
     now: Callable[[], datetime]
 
     def prepare(
-        self, wanted: Wanted, expected: int, generation: int | None = None, timeout: float | None = None
+        self,
+        wanted: Wanted,
+        expected: int,
+        generation: int | None = None,
+        timeout: float | None = None,
+        ask: Ask | None = None,
     ) -> Ready:
         """Checks that the set fits and brings its members into memory, all at once.
 
         After an error, what was loaded for it leaves again; after a time-out, it may be found loaded the next time.
         `expected`: the live generation that this builds on; `timeout` in seconds, then Loading. Raises InvalidRequest
-        for a `generation` that is not newer, MateMismatch, and what a load raises.
+        for a `generation` that is not newer, MateMismatch, and what a load raises. `ask`: what asks the pool instead.
         """
         number = expected + 1 if generation is None else generation
         if number <= expected:
@@ -97,26 +106,40 @@ class Switching:
         check_fit(wanted.values(), self._known(wanted))
         ready = Ready(number, expected)
         requested: dict[str, Future[Lease]] = {}
+        ask = ask or self.pool.request
         try:
-            for name, each in wanted.items():
-                if isinstance(each, Loaded):
-                    ready.members[name] = each
-                else:
-                    requested[name] = self.pool.request(name, each.version, f"set {number}")
+            ready.members |= {name: each for name, each in wanted.items() if isinstance(each, Loaded)}
+            entries = [each for each in wanted.values() if isinstance(each, Entry)]
+            there = self.resident()
+            for each in sorted(entries, key=lambda each: (each.component, each.version) not in there):
+                # what is there first: a load for a set makes those leave that were kept for a way back
+                requested[each.component] = ask(each.component, each.version, f"set {number}")
             deadline = None if timeout is None else time.monotonic() + timeout
             for name, future in requested.items():
                 ready.members[name] = _wait(future, deadline, name)
         except BaseException as error:
             for future in requested.values():
-                if not (isinstance(error, Loading) and future.cancel()):
+                given_up = future.cancel() if isinstance(error, Loading) else self.pool.abandon(future)
+                if not given_up:
                     future.add_done_callback(_leave)
             raise
         return ready
 
-    def flip(self, ready: Ready, rejected: Collection[Key] = ()) -> float:
-        """Lets the set serve; returns the seconds of the flip alone. Keeps nothing of it where it raises Conflict."""
-        try:
+    def resident(self) -> set[Key]:
+        """What is in memory."""
+        return {(each.component, each.version) for each in self.pool.residents()}
+
+    def flip(self, ready: Ready, rejected: Collection[Key] = (), course: Course | None = None) -> float:
+        """Lets the set serve; returns the seconds of the flip alone. Keeps nothing of it where it raises Conflict.
+
+        `course`: what a rollback may call off until the flip.
+        """
+
+        def flip() -> float:
             return self.live.flip(ready.members, ready.generation, ready.expected, rejected)
+
+        try:
+            return flip() if course is None else course.flip(flip)
         except Conflict:
             for lease in ready.leases:
                 lease.release(leave=lease.fresh)

@@ -182,7 +182,7 @@ def test_a_rollback_overtakes_a_swap_that_still_loads(shop: Workshop) -> None:
         serving.rollback("model", who="bob", reason="2.0.0 is bad")
         assert answer(serving) == {"model": "model 1.0.0"}
         gate.set()
-        with pytest.raises(Conflict, match="generation 3 serves by now"):
+        with pytest.raises(Conflict, match="called off by a rollback"):
             swap.result(30)
     assert answer(serving) == {"model": "model 1.0.0"}
     eventually(lambda: shop.loader.closes("model 3.0.0") == [1])
