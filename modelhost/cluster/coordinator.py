@@ -52,7 +52,8 @@ class Coordinator:
         self.registry = registry
         times = timings or Timings()
         self._parts = Parts(place, DesiredLog(place), Members(place, times.ttl, clock), times, clock, now, sleep)
-        self._returns = Returns(registry, self._parts, fallbacks, teller or Teller())
+        self._teller = teller or Teller()
+        self._returns = Returns(registry, self._parts, fallbacks, self._teller)
 
     def report(self, patience: float = 0.0) -> Report:
         """Who serves what. A coordinator that has looked before knows who lives; with `patience`, in seconds, it looks
@@ -63,6 +64,11 @@ class Coordinator:
         """The report once all living members serve a committed generation and are ready, or another is committed, or
         after `patience` seconds: look at its `generation` and `behind`."""
         return self._watch(lambda found: found.generation != generation or not found.behind, patience)
+
+    def is_first(self, key: str) -> bool:
+        """Whether this member is the first of those that live: the one that does what a dead coordinator left undone.
+        Two may think so for a moment."""
+        return key == min((seen.beat.key for seen in self._parts.members.observe() if seen.living), default="")
 
     def _watch(self, enough: Callable[[Report], bool], patience: float) -> Report:
         parts = self._parts
@@ -91,6 +97,7 @@ class Coordinator:
             except Conflict:
                 continue
             assert founded.committed is not None
+            self._teller.switched(founded.committed, None)
             return founded.committed
 
     def promote(
@@ -127,6 +134,7 @@ class Coordinator:
         proposed = desired.propose(versions, who, why, parts.now(), span, highest)
         self._propose(proposed, expected_generation)
         committed = Promotion(parts, proposed, parts.clock() + span, at_least).run()
+        self._teller.switched(committed, proposed.committed)
         self._mark_stable(committed)
         return committed
 

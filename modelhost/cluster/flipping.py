@@ -1,4 +1,4 @@
-"""The flip of a member to a committed set: recorded in its own history and told to its subscribers like any other."""
+"""The flip of a member to a committed set: in its own history, and told to its subscribers as its part of a switch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import datetime
 
 from modelhost.cluster.desired import Committed
 from modelhost.cluster.preparing import Prepared
+from modelhost.serving.events import Event, Reach
 from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.history import Kind, Outcome, Record
 from modelhost.serving.serving import Serving
@@ -43,7 +44,8 @@ class Flipper:
             record = replace(record, notes=(problem,))
         for name, version in goal.rejected.items():
             self._serving.pool.discard(name, version)
-        parts.tell(record, alert=bool(stand_ins))
+        fresh = [name for name in stand_ins if attempt.before.get(name) != FALLBACK_VERSION]
+        self._serving.events.publish(Event(record, alert=bool(fresh), reach=Reach.PART))
         return record
 
 

@@ -16,8 +16,7 @@ from modelhost.cluster.coordinator import Coordinator
 from modelhost.cluster.follower import Follower
 from modelhost.cluster.lookout import Lookout
 from modelhost.cluster.place import Place, place_at
-from modelhost.cluster.returns import as_record
-from modelhost.cluster.telling import Teller
+from modelhost.cluster.telling import Teller, as_record
 from modelhost.cluster.timings import Timings
 from modelhost.config.model import ClusterSection, Settings
 from modelhost.errors import ConfigError, Refused, Unknown
@@ -51,9 +50,9 @@ class Membership:
         stand_ins = [each.component for each in host.fallbacks]
         self.host = host
         self.follower = Follower(host.serving, place, timings, name=name, memory=memory, fallbacks=host.fallbacks)
-        teller = Teller(host.serving.events)
-        self.coordinator = Coordinator(place, host.registry, timings, fallbacks=stand_ins, teller=teller)
-        self.lookout = Lookout(self.coordinator, timings.ttl / _LOOKS_IN_A_TTL, self._settle)
+        self.teller = Teller(host.serving.events, place, timings.ttl)
+        self.coordinator = Coordinator(place, host.registry, timings, fallbacks=stand_ins, teller=self.teller)
+        self.lookout = Lookout(self.coordinator, timings.ttl / _LOOKS_IN_A_TTL, self._look_after)
         self._seen = self._settled = 0
         host.configuration.follow("the cluster", _refuse_defaults)
         host.cache.wanted.append(self.follower.wanted)
@@ -77,7 +76,9 @@ class Membership:
         Raises what refuses that first set; RegistryUnavailable where there is neither a registry nor a memory of it.
         """
         self.host.serving.settle()
-        self.follower.start()
+        readiness = self.follower.start()
+        if readiness.away and self.follower.committed is not None:
+            self.teller.remembered(self.follower.name, self.follower.committed, readiness.away)
         if self.follower.committed is None:
             self.coordinator.found(self._first(), who=WHO, why=WHY)
             self.follower.wake()
@@ -87,6 +88,13 @@ class Membership:
         """Leaves the cluster. What serves goes on serving until the host is closed."""
         self.lookout.close()
         self.follower.close()
+        self.teller.close()
+
+    def _look_after(self) -> None:
+        """What others left undone, and what is wrong here."""
+        self._settle()
+        self.teller.unable(self.follower.committed, self.follower.status())
+        self.teller.look(self.follower.committed, lambda: self.coordinator.is_first(self.follower.key))
 
     def _settle(self) -> None:
         """Marks what a committed rollback rejected, where its coordinator died before it could: that has from one look

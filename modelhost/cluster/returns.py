@@ -9,7 +9,7 @@ from datetime import datetime
 from modelhost.cluster.desired import Committed, Desired
 from modelhost.cluster.fit import fitting
 from modelhost.cluster.promotion import Parts
-from modelhost.cluster.telling import Teller
+from modelhost.cluster.telling import Teller, as_record
 from modelhost.errors import (
     Conflict,
     MateMismatch,
@@ -74,7 +74,9 @@ class Returns:
             except Conflict:
                 continue  # a proposal came or went
             assert returned.committed is not None
-            return Return(returned.committed, (*notes, *reject(self._registry, left, who, reason)))
+            notes += reject(self._registry, left, who, reason)
+            self._teller.switched(returned.committed, current, notes)
+            return Return(returned.committed, tuple(notes))
 
     # -- where to --------------------------------------------------------------------------------------------------
 
@@ -172,19 +174,3 @@ def _refused(asked: Asked, current: Committed, who: str, why: str, at: datetime,
     before, after = current.versions, {**current.versions, **wanted}
     record = Record(at, Kind.ROLLBACK, Outcome.REFUSED, who, why, current.generation, before, after)
     return replace(record, error=str(error))
-
-
-def as_record(committed: Committed) -> Record:
-    """In the words of serving's history, whose rules for going back hold here too."""
-    return Record(
-        committed.at,
-        Kind.ROLLBACK if committed.kind == "rollback" else Kind.SWAP,
-        Outcome.SWITCHED,
-        committed.who,
-        committed.why,
-        committed.generation,
-        {},
-        committed.versions,
-        committed.rejected,
-        tuple(name for name, version in committed.versions.items() if version == FALLBACK_VERSION),
-    )

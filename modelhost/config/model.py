@@ -253,9 +253,11 @@ class ClusterSection(Section):
 class Settings(Section):
     """The whole configuration. `sets`: components that flip together; `notify`: apprise URLs, never shown; `cluster`:
 
-    for a service of several processes that are to switch together.
+    for a service of several processes that are to switch together; `name`: what notifications call the service, by
+    default the cluster's group, or the folder of this file.
     """
 
+    name: Label | None = None
     registry: RegistrySection
     components: Mapping[Name, ComponentSection] = Field(min_length=1)
     sets: Mapping[Name, Annotated[tuple[Name, ...], Field(min_length=2)]] = {}

@@ -86,7 +86,7 @@ class ModelHost:
         self.whole, self.rollback, self.scope = switches.whole, switches.rollback, switches.scope
         self.load, self.unload, self.restore = switches.load, switches.unload, switches.restore
         self._granter = Granter(self.serving, self.shelf, lambda: self._wiring)
-        self._notes = Notes(self.serving, configuration.current)
+        self._notes = Notes(self.serving, configuration.current, configuration.path.resolve().parent)
         self._chance = chance
         self._pinned: set[Key] = set()
         self._looking = threading.Lock()

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 from modelhost.config.model import RecordSection, Settings
 from modelhost.host.reloading import Flip
 from modelhost.host.request import Request
 from modelhost.host.watch import Answered
 from modelhost.routing.record import Recorder, RequestRecord, input_hash, preview
-from modelhost.serving.events import through_apprise
+from modelhost.serving.events import FOR_PEOPLE, through_apprise
 from modelhost.serving.serving import Serving
 
 SERVICE = "modelhost"
 
 
-class Notes:
-    """Records each request that has an input, where the configuration wants that; tells of each switch."""
+def service_name(settings: Settings, folder: Path) -> str:
+    """What people call the service: its `name`, else its cluster's group, else the folder of its configuration."""
+    group = settings.cluster.group if settings.cluster else ""
+    return settings.name or group or folder.name or SERVICE
 
-    def __init__(self, serving: Serving, settings: Settings) -> None:
+
+class Notes:
+    """Records each request that has an input, where the configuration wants that; tells of each switch. `folder`: that
+    of the configuration."""
+
+    def __init__(self, serving: Serving, settings: Settings, folder: Path) -> None:
         self._serving = serving
+        self._folder = folder
         self._preview = 0
         self._recorder: Recorder | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
@@ -67,11 +76,12 @@ class Notes:
             self._preview = new.http.record.preview if new.http.record else 0
             if before is not None:
                 before.close()
-        if old is None or new.notify != old.notify:
+        if old is None or (new.notify, new.name) != (old.notify, old.name):
             self._unsubscribe()
             urls = [each.get_secret_value() for each in new.notify]
             if urls:
-                self._unsubscribe = self._serving.subscribe(through_apprise(urls, SERVICE))
+                send = through_apprise(urls, service_name(new, self._folder))
+                self._unsubscribe = self._serving.events.subscribe(send, FOR_PEOPLE)
             else:
                 self._unsubscribe = lambda: None
 

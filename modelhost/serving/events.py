@@ -6,8 +6,9 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from modelhost.serving.history import Kind, Outcome, Record
 
@@ -15,12 +16,27 @@ _log = logging.getLogger(__name__)
 _WAITING = 1000  # events that one subscriber may be behind
 
 
+class Reach(StrEnum):
+    """Of what an event tells. In a cluster a switch is one event as a whole, and one in each member that follows it."""
+
+    HERE = "here"  # of this process alone
+    PART = "part"  # of this process, as its part of a switch of the whole
+    WHOLE = "whole"  # of the cluster, told by one process
+
+
+IN_THIS_PROCESS = frozenset({Reach.HERE, Reach.PART})
+FOR_PEOPLE = frozenset({Reach.HERE, Reach.WHOLE})
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A switch, or an `alert` that needs a person: nothing stable is left, a fallback serves."""
+    """A switch, or an `alert` that needs a person: nothing stable is left, a fallback serves, another set than the
+    wanted one. `member`: which one of a cluster, where it concerns that one alone."""
 
     record: Record
     alert: bool = False
+    reach: Reach = Reach.HERE
+    member: str = ""
 
     @property
     def title(self) -> str:
@@ -53,9 +69,9 @@ class Events:
         self._lock = threading.Lock()
         self._mailboxes: list[_Mailbox] = []
 
-    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Tells `subscriber` of every event from now on; returns what ends that."""
-        mailbox = _Mailbox(subscriber)
+    def subscribe(self, subscriber: Subscriber, hears: Collection[Reach] = IN_THIS_PROCESS) -> Callable[[], None]:
+        """Tells `subscriber` of every event from now on that `hears` names; returns what ends that."""
+        mailbox = _Mailbox(subscriber, frozenset(hears))
         with self._lock:
             self._mailboxes.append(mailbox)
 
@@ -67,24 +83,26 @@ class Events:
         return unsubscribe
 
     def publish(self, event: Event) -> None:
-        """Puts the event in every mailbox and returns at once."""
-        with self._lock:
-            mailboxes = list(self._mailboxes)
-        for mailbox in mailboxes:
+        """Puts the event in the mailboxes of those who hear such and returns at once."""
+        for mailbox in self._of(event.reach):
             mailbox.put(event)
 
-    def flush(self, timeout: float = 10.0) -> bool:
-        """Waits until all have been told; False where some have not after `timeout` seconds."""
+    def flush(self, timeout: float = 10.0, reach: Reach | None = None) -> bool:
+        """Waits until all, or all who hear of `reach`, have been told; False where some have not after `timeout`
+        seconds."""
         deadline = time.monotonic() + timeout
+        return all(mailbox.flush(deadline - time.monotonic()) for mailbox in self._of(reach))
+
+    def _of(self, reach: Reach | None) -> list[_Mailbox]:
         with self._lock:
-            mailboxes = list(self._mailboxes)
-        return all(mailbox.flush(deadline - time.monotonic()) for mailbox in mailboxes)
+            return [mailbox for mailbox in self._mailboxes if reach is None or reach in mailbox.hears]
 
 
 class _Mailbox:
     """A queue, and a thread that lives while something is in it."""
 
-    def __init__(self, subscriber: Subscriber) -> None:
+    def __init__(self, subscriber: Subscriber, hears: frozenset[Reach]) -> None:
+        self.hears = hears
         self._subscriber = subscriber
         self._events: queue.Queue[Event] = queue.Queue(_WAITING)
         self._idle = threading.Condition()
@@ -125,7 +143,8 @@ class _Mailbox:
 
 
 def through_apprise(urls: Sequence[str], service: str) -> Subscriber:
-    """A subscriber that sends every event to apprise URLs (chat, mail, web hooks), which hold secrets: never shown."""
+    """A subscriber that sends every event to apprise URLs (chat, mail, web hooks), which hold secrets: never shown. Its
+    title begins with the name of the service, and of the member where it is about one."""
 
     def send(event: Event) -> None:
         import apprise
@@ -135,7 +154,8 @@ def through_apprise(urls: Sequence[str], service: str) -> Subscriber:
             if not sender.add(url):
                 _log.error("notification address %d of %d is none that apprise knows", number, len(urls))
         kind = apprise.NotifyType(_kind(event))
-        if not sender.notify(title=f"{service}: {event.title}", body=event.body or event.title, notify_type=kind):
+        title = f"{service}{f', member {event.member}' if event.member else ''}: {event.title}"
+        if not sender.notify(title=title, body=event.body or event.title, notify_type=kind):
             _log.error("not everyone could be notified of: %s", event.title)
 
     return send

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from modelhost.serving.events import Event, through_apprise
+from modelhost.serving.events import FOR_PEOPLE, Event, Reach, through_apprise
 from tests.modelhost.serving.workshop import Workshop, answer
 
 
@@ -24,6 +24,20 @@ def test_every_subscriber_hears_of_every_switch_in_order(shop: Workshop) -> None
         "rollback: model 2.0.0 → 1.0.0 (bob)",
     ]
     assert shop.heard[-1].body == "worse\nrejected: model 2.0.0"
+
+
+def test_what_is_of_the_whole_cluster_is_heard_by_those_alone_who_ask_for_it(shop: Workshop) -> None:
+    shop.publish("model", "1.0.0")
+    serving = shop.serve({"model": "1.0.0"})
+    assert serving.events.flush()
+    for_people: list[Event] = []
+    serving.events.subscribe(for_people.append, FOR_PEOPLE)
+    events = [Event(shop.heard[0].record, reach=reach) for reach in Reach]
+    for event in events:
+        serving.events.publish(event)
+    assert serving.events.flush()
+    here, part, whole = events
+    assert (shop.heard[1:], for_people) == ([here, part], [here, whole])
 
 
 def test_one_that_raises_and_one_that_hangs_harm_neither_the_switch_nor_the_others(
