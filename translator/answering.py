@@ -14,7 +14,7 @@ class Answer:
 
     `version`: of the model that made them (`v1.1.0`), empty for the fallback. `request_id`: by it a thumb names this
     answer. `fallback`: dictionary and rules made it, no model. `confidence`: 0 to 1, None where there is none.
-    `headers`: what the answer should say of its set.
+    `variant`: of an experiment (`AB:treatment`), empty where there is none. `headers`: what the answer says of its set.
     """
 
     lines: list[str]
@@ -22,6 +22,7 @@ class Answer:
     request_id: str
     fallback: bool = False
     confidence: float | None = None
+    variant: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -138,11 +138,14 @@ class Service:
         batch, loaded = Batch.of(texts), models[MODEL]
         if loaded.fallback:
             lines = await asyncio.to_thread(loaded.model.translate, batch.sentences())
-            return Answer(batch.fill(lines), "", models.id, True, headers=self.http.headers(models))
+            return self._answer(models, batch.fill(lines), "", None)
         found = await asyncio.wrap_future(submitted(models, batch))
         sure = self._count(models, found)
+        return self._answer(models, batch.fill(found.lines), name_of(loaded.entry), sure)
+
+    def _answer(self, models: Models, lines: list[str], version: str, sure: float | None) -> Answer:
         headers = self.http.headers(models)
-        return Answer(batch.fill(found.lines), name_of(loaded.entry), models.id, confidence=sure, headers=headers)
+        return Answer(lines, version, models.id, models[MODEL].fallback, sure, models.variant, headers)
 
     def infer(self, models: Models, inputs: Any) -> dict[str, Any]:
         """The Open Inference Protocol: `text`, a list of texts, to `translation`. Raises ModelHostError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from translator.answering import Answer
 from translator.errors import Refusal
 from translator.feedback import Feedback, FeedbackRequest, add_feedback
 
+OTHER = "0a1b2c3d4e5f60718293a4b5c6d7e8f9"  # an id as another process gives it
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -79,10 +81,10 @@ def test_a_second_thumb_replaces_the_first_and_the_same_again_changes_nothing(
     assert (counted(registry, "v1.1.0", "up"), counted(registry, "v1.1.0", "down")) == (1, 1)
 
 
-def test_an_answer_that_is_not_known_or_was_forgotten_is_a_404(url: str, feedback: Feedback, file: Path) -> None:
+def test_an_id_that_no_other_process_can_have_given_is_a_404(url: str, feedback: Feedback, file: Path) -> None:
     for number in range(3):
         feedback.remember(Answer(["x"], "v1.0.0", f"newer-{number}"))
-    for unknown in ("a", "never"):
+    for unknown in ("a", "never", "", OTHER[1:], f"{OTHER}0", f"{OTHER[:-1]}g", f"{OTHER}\n"):
         answer = httpx.post(url, json={"request_id": unknown, "thumb": "up"}, timeout=60)
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_request")
     assert not file.exists()
@@ -93,14 +95,62 @@ def test_the_fallback_and_the_variant_of_an_experiment_are_named(
     feedback: Feedback, file: Path, registry: CollectorRegistry
 ) -> None:
     feedback.remember(Answer(["x"], "", "b", fallback=True))
-    feedback.remember(Answer(["x"], "v1.0.0", "c"), variant="treatment")
+    feedback.remember(Answer(["x"], "v1.0.0", "c", variant="AB:treatment"))
     for request_id in ("b", "c"):
         feedback.give(FeedbackRequest(request_id=request_id, thumb="up"))
     assert [(line["version"], line.get("variant")) for line in lines(file)] == [
         ("fallback", None),
-        ("v1.0.0", "treatment"),
+        ("v1.0.0", "AB:treatment"),
     ]
     assert counted(registry, "fallback", "up") == 1
+
+
+def test_a_thumb_for_an_answer_of_another_process_is_taken_as_not_verified(
+    url: str, file: Path, registry: CollectorRegistry
+) -> None:
+    seen = {"request_id": OTHER, "version": "v1.0.0", "variant": "AB:treatment"}
+    for thumb in ("up", "up", "down"):
+        assert httpx.post(url, json={**seen, "thumb": thumb}, timeout=60).status_code == 204
+    bare = str(uuid.UUID(OTHER))
+    assert httpx.post(url, json={"request_id": bare, "thumb": "up"}, timeout=60).status_code == 204
+    common = {"when": "2026-01-02T03:04:05.000+00:00", "verified": False}
+    assert lines(file) == [
+        {**common, **seen, "thumb": "up"},
+        {**common, **seen, "thumb": "down"},
+        {**common, "request_id": bare, "version": "unknown", "thumb": "up"},
+    ]
+    assert counted(registry, "unverified", "up") == 2
+    assert counted(registry, "v1.0.0", "up") == 0  # a stranger makes no series of the counter
+
+
+def test_of_an_answer_that_is_known_here_nobody_else_says_the_version(url: str, file: Path) -> None:
+    said = {"request_id": "a", "thumb": "up", "version": "v9.9.9", "variant": "made up"}
+    assert httpx.post(url, json=said, timeout=60).status_code == 204
+    assert [(line["version"], "variant" in line, "verified" in line) for line in lines(file)] == [
+        ("v1.1.0", False, False)
+    ]
+
+
+def test_what_is_not_verified_leaves_half_of_the_file_to_what_is(
+    feedback: Feedback, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LARGEST_FILE", 1000)
+    with pytest.raises(Refusal, match="could not be written"):
+        for _ in range(9):
+            feedback.give(FeedbackRequest(request_id=uuid.uuid4().hex, thumb="up"))
+    assert 300 < file.stat().st_size <= 500
+    feedback.give(FeedbackRequest(request_id="a", thumb="up"))
+
+
+def test_thumbs_for_answers_that_are_not_known_take_no_memory_without_end(
+    feedback: Feedback, monkeypatch: pytest.MonkeyPatch, file: Path
+) -> None:
+    monkeypatch.setattr(module, "UNVERIFIED", 2)
+    ids = [f"{number:032x}" for number in range(3)]
+    for each in (*ids, ids[2], ids[0]):  # the last of them is known, the first forgotten
+        feedback.give(FeedbackRequest(request_id=each, thumb="up"))
+    feedback.give(FeedbackRequest(request_id="a", thumb="up"))  # and none of them pushed an answer out
+    assert [line["request_id"] for line in lines(file)] == [*ids, ids[0], "a"]
 
 
 @pytest.mark.parametrize(
@@ -115,6 +165,7 @@ def test_the_fallback_and_the_variant_of_an_experiment_are_named(
         b'{"request_id": "a", "thumb": "up", "comment": "' + b"x" * 501 + b'"}',
         b'{"request_id": "a", "thumb": "up", "comment": "\\ud800"}',
         b'{"request_id": "a", "thumb": "up", "more": 1}',
+        b'{"request_id": "a", "thumb": "up", "version": "' + b"x" * 201 + b'"}',
         b'{"request_id": "\xff", "thumb": "up"}',
     ],
     ids=lambda body: body[:48],

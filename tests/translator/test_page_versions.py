@@ -177,7 +177,7 @@ def test_a_new_answer_has_no_thumb_yet(page: Page) -> None:
     expect(page.get_by_role("button", name="Good translation")).to_have_attribute("aria-pressed", "false")
 
 
-def test_a_thumb_for_an_answer_that_was_forgotten_is_not_shown_as_taken(blank: Page, service: Running) -> None:
+def test_a_thumb_that_the_service_does_not_take_is_not_shown_as_taken(blank: Page, service: Running) -> None:
     def forgotten(route: Route) -> None:
         route.fulfill(json={**route.fetch().json(), "request_id": "forgotten"})
 
@@ -187,6 +187,35 @@ def test_a_thumb_for_an_answer_that_was_forgotten_is_not_shown_as_taken(blank: P
     blank.get_by_role("button", name="Good translation").click()
     expect(blank.locator("[data-part=thanks]")).to_have_text("This answer is too old to be judged.")
     expect(blank.get_by_role("button", name="Good translation")).to_have_attribute("aria-pressed", "false")
+
+
+def test_a_thumb_for_an_answer_of_another_replica_goes_with_what_the_page_saw(
+    blank: Page, service: Running, versions: tuple[str, str], thumbs: Path
+) -> None:
+    def elsewhere(route: Route) -> None:
+        answer = route.fetch()
+        headers = {**answer.headers, "X-Model-Variant": "AB:treatment"}
+        route.fulfill(headers=headers, json={**answer.json(), "request_id": "0a1b2c3d4e5f60718293a4b5c6d7e8f9"})
+
+    blank.route("**/translate", elsewhere)
+    blank.goto(service.url)
+    blank.get_by_role("textbox", name="Chinese").fill(TEXT)
+    blank.get_by_role("button", name="Good translation").click()
+    expect(blank.locator("[data-part=thanks]")).to_have_text("Thank you, noted.")
+    line = json.loads(thumbs.read_text().splitlines()[-1])
+    assert (line["version"], line["variant"], line["verified"]) == (versions[0], "AB:treatment", False)
+
+
+def test_behind_an_older_release_a_thumb_goes_without_what_that_does_not_know(blank: Page, service: Running) -> None:
+    def older(route: Route) -> None:
+        known = set(route.request.post_data_json) == {"request_id", "thumb"}
+        route.fulfill(status=204) if known else route.fulfill(status=422, json={"error": {"code": "wrong_type"}})
+
+    blank.route("**/feedback", older)
+    blank.goto(service.url)
+    blank.get_by_role("textbox", name="Chinese").fill(TEXT)
+    blank.get_by_role("button", name="Good translation").click()
+    expect(blank.locator("[data-part=thanks]")).to_have_text("Thank you, noted.")
 
 
 def test_behind_an_older_release_the_page_is_what_it_was(blank: Page, service: Running) -> None:

@@ -55,8 +55,8 @@ class Pane {
     this.target.removeAttribute("aria-busy");
   }
 
-  // What stands here now. `answer`: the service's, where there is one.
-  show(text, kind, answer, whole) {
+  // What stands here now. `answer`: the service's, where there is one; `variant`: of an experiment that made it.
+  show(text, kind, answer, whole, variant) {
     this.target.className = kind;
     this.target.textContent = text;
     this.copy.disabled = kind !== "";
@@ -64,6 +64,7 @@ class Pane {
     this.share.textContent = answer ? `, of which ${Math.round(answer.took_ms)} ms in the service` : "";
     this.notice.textContent = answer?.fallback ? NO_MODEL : "";
     this.request = answer?.request_id;
+    this.seen = { version: answer?.model_version || "fallback", ...(variant && { variant }) };
     this.thumbs.hidden = !this.request;
     this.thanks.textContent = "";
     for (const button of this.buttons) button.setAttribute("aria-pressed", "false");
@@ -105,7 +106,7 @@ class Pane {
       const body = await answer.json().catch(() => ({}));
       signal.throwIfAborted();
       if (answer.ok) {
-        this.show(body.translation, "", body, performance.now() - began);
+        this.show(body.translation, "", body, performance.now() - began, answer.headers.get("X-Model-Variant"));
         if (outdated(version, body.model_version)) offer();
         return;
       }
@@ -119,9 +120,11 @@ class Pane {
 
   async thumb(button) {
     const request = this.request;
+    const given = { request_id: request, thumb: button.dataset.thumb };
     let said = "Thank you, noted.";
     try {
-      const answer = await post("feedback", { request_id: request, thumb: button.dataset.thumb });
+      let answer = await post("feedback", { ...given, ...this.seen });
+      if (answer.status === 422) answer = await post("feedback", given); // an older release takes no more
       if (answer.status === 404) said = "This answer is too old to be judged.";
       else if (!answer.ok) said = "That could not be noted.";
     } catch {
