@@ -14,7 +14,7 @@ LATEST = "latest"
 class Version:
     """`status` is stable, unstable or rejected; `bytes` all files together; `digest` of their paths and contents.
 
-    `latest`: it is what `latest` means, the newest stable one.
+    `latest`: it is what `latest` means, the newest stable one. `mates`: component → digest of what it works with.
     """
 
     component: str
@@ -27,18 +27,21 @@ class Version:
     bytes: int
     digest: str
     metrics: dict[str, float] = field(default_factory=dict)
+    mates: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Held:
     """A version as a running service knows it. `state` is READY in memory, LOADING or UNAVAILABLE; `status` None of
-    the one that serves."""
+    the one that serves. `digest` and `mates` as of a Version, empty where a service does not tell."""
 
     component: str
     version: str
     state: str
     serves: bool
     status: str | None
+    digest: str = ""
+    mates: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,16 +96,21 @@ class Collected:
 
 @dataclass(frozen=True)
 class Switched:
-    """What was done. `after` is what serves (or what `latest` means) since, None where nothing does."""
+    """What was done. `after` is what serves (or what `latest` means) since, None where nothing does; `others`: of the
+    components that changed with it, what was before and what is after."""
 
     before: str | None
     after: str | None
     changed: bool
     text: str
+    others: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
 
 
 class Running(Protocol):
-    """A service that answers requests with a version of a component, the one that serves or one that they name."""
+    """A service that answers requests with a set of versions, the one that serves or the one that they name.
+
+    `versions` are component → version; a request names that of the first, and its mates answer with it.
+    """
 
     url: str
 
@@ -112,15 +120,17 @@ class Running(Protocol):
     def leave(self, component: str, version: str) -> None:
         """Out of memory again."""
 
-    def headers(self, component: str, version: str) -> Mapping[str, str]:
-        """Of a request that this version is to answer."""
+    def headers(self, versions: Mapping[str, str]) -> Mapping[str, str]:
+        """Of a request that these versions are to answer."""
 
-    def proof(self, component: str, version: str) -> Mapping[str, str]:
-        """Header → what an answer made by this version names there."""
+    def proof(self, versions: Mapping[str, str]) -> Mapping[str, str]:
+        """Header → what an answer made by all of these names there, with commas."""
 
 
 class Board(Protocol):
-    """Where a component's version is switched: a registry, by its status log, or a service that runs.
+    """Where versions of components are switched: a registry, by its status log, or a service that runs.
+
+    `versions` are component → version, which switch as one; the first is the one that somebody asked for.
 
     Errors are the toolkit's: UsageError for a name that is not there, Refused, ModelsError.
     """
@@ -140,14 +150,20 @@ class Board(Protocol):
     def demand_expected(self) -> None:
         """Raises Superseded where another generation serves than the one that its switches are meant for."""
 
-    def is_so(self, component: str, version: str) -> bool:
-        """Whether promoting it would change nothing."""
+    def with_mates(self, versions: Mapping[str, str]) -> dict[str, str]:
+        """These, and the mates that they need beside them. Raises Refused where there are none."""
+
+    def demand_fit(self, versions: Mapping[str, str]) -> None:
+        """Raises Refused where these cannot be one set; the hint names the command that would promote what fits."""
+
+    def is_so(self, versions: Mapping[str, str]) -> bool:
+        """Whether promoting these would change nothing."""
 
     def restore(self, component: str, version: str, who: str, why: str) -> bool:
         """Takes a rejection back, before the gate asks the version; False where there was none to take back."""
 
-    def promote(self, component: str, version: str, who: str, why: str) -> Switched:
-        """Checked first; harmless where it is so already."""
+    def promote(self, versions: Mapping[str, str], who: str, why: str) -> Switched:
+        """As one, checked first; harmless where it is so already."""
 
     def rollback(self, component: str, to: str | None, who: str, why: str) -> Switched:
         """To the version before, or to a named one; what is left is rejected. Repeated, it goes further back."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from release.errors import Refused
+from release.errors import Refused, ReleaseError
+from release.models import sets
 from release.models.base import Switched
 
 if TYPE_CHECKING:
@@ -31,27 +33,55 @@ class RegistryBoard:
     def demand_expected(self) -> None:
         """A registry has no generations."""
 
-    def is_so(self, component: str, version: str) -> bool:
-        return version in self._registry.stable(component)
+    def with_mates(self, versions: Mapping[str, str]) -> dict[str, str]:
+        known = self._registry.versions()
+        return sets.brought(versions, known, {each.component: self.current(each.component) for each in known})
+
+    def demand_fit(self, versions: Mapping[str, str]) -> None:
+        """Among themselves: what is stable beside them says nothing of what serves."""
+        sets.demand_fit(versions, self._registry.versions(), {})
+
+    def is_so(self, versions: Mapping[str, str]) -> bool:
+        return all(version in self._registry.stable(component) for component, version in versions.items())
 
     def restore(self, component: str, version: str, who: str, why: str) -> bool:
         """Nothing to do: here a promotion takes a rejection back by itself."""
         return False
 
-    def promote(self, component: str, version: str, who: str, why: str) -> Switched:
-        """Marks it stable, once its files were checked. Raises Refused where they are not as published."""
-        number, stable = self.number(component, version), self._registry.stable(component)
-        before = next(iter(stable), None)
-        if number in stable:
-            return Switched(
-                before, before, False, f"{component} {number} is stable already{_what_is_latest(number, before)}"
-            )
-        described = self._registry.describe(component, number)
-        self._registry.check(component, number)
-        self._registry.mark(component, number, "stable", who, why)
-        after = self.current(component)
-        again = "; it had been rejected" if described.version.status == "rejected" else ""
-        return Switched(before, after, True, f"{component} {number} is stable{_what_is_latest(number, after)}{again}")
+    def promote(self, versions: Mapping[str, str], who: str, why: str) -> Switched:
+        """Marks all of them stable, once the files of all were checked, the first one last: so that no service finds
+        it without its mates. Where one cannot be marked, those before it are what they were again, and the error says
+        so. Raises Refused where files are not as published."""
+        numbers = {name: self.number(name, version) for name, version in versions.items()}
+        before = {name: self.current(name) for name in numbers}
+        fresh = {name: number for name, number in numbers.items() if number not in self._registry.stable(name)}
+        was = {name: self._registry.describe(name, number).version.status for name, number in fresh.items()}
+        for name, number in fresh.items():
+            self._registry.check(name, number)
+        self._mark(fresh, was, who, why)
+        after = {name: self.current(name) for name in numbers}
+        text = "; ".join(_how_it_is(name, number, was.get(name), after[name]) for name, number in numbers.items())
+        lead, *others = numbers
+        together = {name: (before[name], after[name]) for name in others}
+        return Switched(before[lead], after[lead], bool(fresh), text, together)
+
+    def _mark(self, fresh: Mapping[str, str], was: Mapping[str, str], who: str, why: str) -> None:
+        """All or none, as far as the registry lets itself be written."""
+        done: list[str] = []
+        for name in reversed([*fresh]):
+            try:
+                self._registry.mark(name, fresh[name], "stable", who, why)
+            except ReleaseError as error:
+                told = [self._unmark(each, fresh[each], was[each], who, error.message) for each in reversed(done)]
+                raise type(error)("; ".join([error.message, *told]), hint=error.hint) from error
+            done.append(name)
+
+    def _unmark(self, component: str, version: str, status: str, who: str, why: str) -> str:
+        try:
+            self._registry.mark(component, version, status, who, f"its set could not be marked: {why}")
+        except ReleaseError as error:
+            return f"{component} {version} stays stable, as that could not be taken back: {error.message}"
+        return f"{component} {version} is {status} again"
 
     def rollback(self, component: str, to: str | None, who: str, why: str) -> Switched:
         """Rejects what is stable and newer than the target, the newest last: until then `latest` means what it meant.
@@ -98,5 +128,8 @@ class RegistryBoard:
         )
 
 
-def _what_is_latest(number: str, latest: str | None) -> str:
-    return ", and `latest` means it" if number == latest else f"; `latest` means {latest}"
+def _how_it_is(component: str, number: str, was: str | None, latest: str | None) -> str:
+    """`was`: its status before it was marked, None where it was stable already."""
+    means = ", and `latest` means it" if number == latest else f"; `latest` means {latest}"
+    again = "; it had been rejected" if was == "rejected" else ""
+    return f"{component} {number} is stable{' already' if was is None else ''}{means}{again}"

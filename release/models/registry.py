@@ -209,6 +209,7 @@ def _version(entry: Entry, latest: bool) -> Version:
         bytes=info.bytes,
         digest=info.digest,
         metrics=dict(info.metrics),
+        mates=dict(info.mates),
     )
 
 

@@ -12,11 +12,11 @@ from urllib.parse import quote
 
 from release.config.secret import Secret
 from release.errors import ModelsError, Refused, ReleaseError, Superseded, UsageError
+from release.models import sets
 from release.models.base import Held, Switched
 
 VERSION_HEADER = "X-Model-Version"
 SET_HEADER = "X-Model-Set"
-REJECTED = "rejected"
 _CONNECT_S = 5.0
 _LOOK_S = 15.0
 _SWITCH_S = 900.0  # it loads and warms up gigabytes before it answers
@@ -48,7 +48,8 @@ class ModelService:
             component, version = str(row.get("name", "")), str(row.get("version", ""))
             serves = serving.get(component) == version
             status = None if serves else str(row.get("reason", ""))  # the index says of what serves just that
-            found.append(Held(component, version, str(row.get("state", "")), serves, status))
+            fits = str(row.get("digest", "")), _mapping(row.get("mates", {}), self._base)
+            found.append(Held(component, version, str(row.get("state", "")), serves, status, *fits))
         return found
 
     def stand_ins(self) -> list[Held]:
@@ -73,10 +74,11 @@ class ModelService:
         path = f"/v2/models/{quote(component, safe='')}/versions/{quote(version, safe='')}"
         return _mapping(self._ask("GET", path, None, _LOOK_S), self._base)
 
-    def load(self, component: str, version: str) -> None:
-        """Into memory, where requests may name it."""
+    def load(self, component: str, version: str) -> bool:
+        """Into memory, where requests may name it; of a cluster, into that of all members. False where it was there."""
         path = f"/v2/repository/models/{quote(component, safe='')}/load"
-        self._ask("POST", path, {"parameters": {"version": version}}, _SWITCH_S)
+        told = self._ask("POST", path, {"parameters": {"version": version}}, _SWITCH_S)
+        return _mapping(told, self._base).get("fresh") is True
 
     def unload(self, component: str, version: str) -> None:
         """Out of memory. Raises Refused for one that serves."""
@@ -96,11 +98,11 @@ class ModelService:
             raise _stranger(self._base)
         return found, [str(row.get("member", "")) for row in late]
 
-    def promote(self, component: str, version: str, reason: str, expect: int | None = None) -> dict[str, Any]:
-        """Lets it serve and marks it stable; what the service says of the switch. Raises Superseded where another
-        generation serves than `expect`."""
-        asked = {"version": version, "reason": reason, **_expected(expect)}
-        return _mapping(self._ask("POST", f"/promote/{quote(component, safe='')}", asked, _SWITCH_S), self._base)
+    def promote(self, versions: Mapping[str, str], reason: str, expect: int | None = None) -> dict[str, Any]:
+        """Lets them serve as one set and marks them stable; what the service says of the switch. Raises Superseded
+        where another generation serves than `expect`."""
+        asked = {"versions": dict(versions), "reason": reason, **_expected(expect)}
+        return _mapping(self._ask("POST", "/promote", asked, _SWITCH_S), self._base)
 
     def restore(self, component: str, version: str, reason: str) -> None:
         """Takes a rejection back. Raises Refused for what is not rejected."""
@@ -177,22 +179,33 @@ class ServiceBoard:
                 hint="somebody switched meanwhile; `release models list` shows what serves",
             )
 
-    def is_so(self, component: str, version: str) -> bool:
-        return self.current(component) == version
+    def with_mates(self, versions: Mapping[str, str]) -> dict[str, str]:
+        return sets.brought(versions, self._service.held(), self._service.serving())
+
+    def demand_fit(self, versions: Mapping[str, str]) -> None:
+        sets.demand_fit(versions, self._service.held(), self._service.serving())
+
+    def is_so(self, versions: Mapping[str, str]) -> bool:
+        serving = self._service.serving()
+        return all(serving.get(component) == version for component, version in versions.items())
 
     def restore(self, component: str, version: str, who: str, why: str) -> bool:
         known = {(held.component, held.version): held.status for held in self._service.held()}
-        if known.get((component, version)) != REJECTED:
+        if known.get((component, version)) != sets.REJECTED:
             return False
         self._service.restore(component, version, f"{why} (asked for by {who})")
         return True
 
-    def promote(self, component: str, version: str, who: str, why: str) -> Switched:
-        told = self._service.promote(component, version, f"{why} (asked for by {who})", self._expect)
-        before, after = _before(told, component), _after(told, component)
-        replaced = f", {before} before it" if before not in (None, after) else ""
-        text = f"{component} {after} serves{' already' if before == after else ''}{replaced}"
-        return Switched(before, after, before != after, _with_notes(text, told))
+    def promote(self, versions: Mapping[str, str], who: str, why: str) -> Switched:
+        told = self._service.promote(versions, f"{why} (asked for by {who})", self._expect)
+        before = {name: _before(told, name) for name in versions}
+        after = {name: _after(told, name) for name in versions}
+        lead, *others = versions
+        text = f"{sets.spoken(after)} serve{'' if others else 's'}{' already' if before == after else ''}"
+        if replaced := {name: version for name, version in before.items() if version not in (None, after[name])}:
+            text += f", {sets.spoken(replaced)} before" if others else f", {replaced[lead]} before it"
+        together = {name: (before[name], after[name]) for name in others}
+        return Switched(before[lead], after[lead], before != after, _with_notes(text, told), together)
 
     def rollback(self, component: str, to: str | None, who: str, why: str) -> Switched:
         told = self._service.rollback(component, to, f"{why} (asked for by {who})", self._together, self._expect)
@@ -202,24 +215,25 @@ class ServiceBoard:
         text = f"{component} {after} serves again" + (f"; {rejected} is rejected" if rejected else "")
         if component in (told.get("fallbacks") or ()):
             text = f"no stable version of {component} is left: its fallback serves; {rejected} is rejected"
-        return Switched(before, after, before != after, _with_notes(text, told))
+        moved = {
+            name: (_before(told, name), _after(told, name)) for name in told.get("versions") or () if name != component
+        }
+        together = {name: (was, now) for name, (was, now) in moved.items() if was != now}
+        return Switched(before, after, before != after, _with_notes(text, told), together)
 
     def prepare(self, component: str, version: str) -> bool:
-        resident = {(held.component, held.version) for held in self._service.held() if held.state == "READY"}
-        if (component, version) in resident:
-            return False
-        self._service.load(component, version)
-        return True
+        return self._service.load(component, version)  # asked always: what one process holds, the next may not
 
     def leave(self, component: str, version: str) -> None:
         self._service.unload(component, version)
 
-    def headers(self, component: str, version: str) -> Mapping[str, str]:
+    def headers(self, versions: Mapping[str, str]) -> Mapping[str, str]:
         """None for a fallback that serves: it is in no registry, and nobody can name it."""
-        return {} if self._service.falls_back(component, version) else {VERSION_HEADER: version}
+        lead, version = next(iter(versions.items()))
+        return {} if self._service.falls_back(lead, version) else {VERSION_HEADER: version}
 
-    def proof(self, component: str, version: str) -> Mapping[str, str]:
-        return {SET_HEADER: f"{component}={version}"}
+    def proof(self, versions: Mapping[str, str]) -> Mapping[str, str]:
+        return {SET_HEADER: ", ".join(f"{name}={version}" for name, version in versions.items())}
 
 
 def _read(status: int, content: bytes, base: str, path: str) -> Any:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from release.models.service import ModelService
 
 GRACE = 7 * 86400.0  # seconds
+SET = "model set"
+"""The kind of a note which says, of a switch of several components, what of each was before it and is after it."""
 _SWITCHED = (ModelState.SWITCHED, ModelState.MARKED)
 
 
@@ -103,13 +105,19 @@ def collect(
 
 
 def switched_to(ledger: Ledger) -> list[tuple[str, str]]:
-    """Component and version of what was switched to last, and of what a promotion replaced: a rollback may want it."""
+    """Component and version of what was switched to last, its set included, and of what a promotion replaced: a
+    rollback may want it."""
+    sets = {note.deployment: note.data for note in ledger.notes(SET)}
     found: dict[str, list[tuple[str, str]]] = {}
     for row in ledger.model_switches(limit=500):
-        if row.state in _SWITCHED:
-            replaced = row.before if row.action is ModelAction.PROMOTE else None
-            versions = dict.fromkeys((row.version, row.after, replaced))
-            found.setdefault(row.component, [(row.component, one) for one in versions if one is not None])
+        if row.state not in _SWITCHED:
+            continue
+        promoted, said = row.action is ModelAction.PROMOTE, sets.get(row.id, {})
+        before = said.get("before", {}) if promoted else {}
+        moved = {name: (version, before.get(name)) for name, version in said.get("versions", {}).items()}
+        own = {row.component: (row.version, row.after, row.before if promoted else None)}
+        for name, versions in {**moved, **own}.items():
+            found.setdefault(name, [(name, one) for one in dict.fromkeys(versions) if one is not None])
     return [name for names in found.values() for name in names]
 
 
@@ -139,11 +147,11 @@ def in_memory(service: ModelService) -> list[tuple[str, str]]:
     return [(one.component, one.version) for one in service.held() if one.serves or one.state != "UNAVAILABLE"]
 
 
-def pin(text: str) -> tuple[str, str]:
+def named(text: str, option: str = "--pin") -> tuple[str, str]:
     """`translator=1.0.0` → component and version. Raises UsageError."""
     component, sign, version = text.partition("=")
     if not sign or not component.strip() or not version.strip():
-        raise UsageError(f"{echoed(text)} is no COMPONENT=VERSION", hint="--pin translator=1.0.0")
+        raise UsageError(f"{echoed(text)} is no COMPONENT=VERSION", hint=f"{option} translator=1.0.0")
     return component.strip(), version.strip()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,11 +51,12 @@ def with_cases(section: Quality | None, cases: Path | None) -> Quality | None:
     return section.model_copy(update={"cases": str(cases.absolute())})
 
 
-def require(hands: Hands, switch_id: str, gate: Gate, board: Board, component: str, version: str) -> Verdict:
-    """Asks, keeps the verdict under the switch's id, and lets only green through. Raises Refused."""
+def require(hands: Hands, switch_id: str, gate: Gate, board: Board, versions: Mapping[str, str]) -> Verdict:
+    """Asks these as one set (component → version; requests name the first), keeps the verdict under the switch's id,
+    and lets only green through. Raises Refused."""
     hands.report(StepBegan(NAME))
     began = time.monotonic()
-    verdict = replace(_ask(hands, gate, board, component, version), seconds=round(time.monotonic() - began, 3))
+    verdict = replace(_ask(hands, gate, board, versions), seconds=round(time.monotonic() - began, 3))
     hands.ledger.save_verdict(switch_id, verdict)
     hands.report(VerdictGiven(verdict))
     hands.report(StepEnded(NAME, _STATES.get(verdict.outcome, StepState.FAILED), verdict.reason, verdict.seconds))
@@ -67,7 +69,7 @@ def require(hands: Hands, switch_id: str, gate: Gate, board: Board, component: s
     return verdict
 
 
-def _ask(hands: Hands, gate: Gate, board: Board, component: str, version: str) -> Verdict:
+def _ask(hands: Hands, gate: Gate, board: Board, versions: Mapping[str, str]) -> Verdict:
     if gate.without is not None:
         return skipped(NAME, f"left out by {hands.actor}: {gate.without}")
     if gate.section is None:
@@ -76,15 +78,18 @@ def _ask(hands: Hands, gate: Gate, board: Board, component: str, version: str) -
         return no_data(NAME, f"nothing that runs was asked: {board.where} is a registry")
     from release.checks.quality import QualityCheck
 
-    running, current = board.running, board.current(component)
-    hands.report(StepProgress(NAME, f"loading {component} {version}"))
-    loaded = running.prepare(component, version)
+    running, live = board.running, _live(board, versions)
+    loaded: list[tuple[str, str]] = []
     verdict = None
     try:
+        for component, version in reversed([*versions.items()]):  # mates first
+            hands.report(StepProgress(NAME, f"loading {component} {version}"))
+            if running.prepare(component, version):
+                loaded.append((component, version))
         with tempfile.TemporaryDirectory() as scratch:
             subject = Subject(
-                candidate=_target(running, component, version),
-                live=None if current is None else _target(running, component, current),
+                candidate=_target(running, versions),
+                live=None if live is None else _target(running, live),
                 tree=gate.tree,
                 work=Path(scratch),
                 progress=lambda text: hands.report(StepProgress(NAME, text)),
@@ -93,18 +98,22 @@ def _ask(hands: Hands, gate: Gate, board: Board, component: str, version: str) -
             verdict = QualityCheck(gate.section, approved=gate.approved).run(subject)
             return verdict
     finally:
-        if loaded and (verdict is None or not verdict.green):
-            with contextlib.suppress(ReleaseError):  # it leaves by itself, later
-                running.leave(component, version)
+        if verdict is None or not verdict.green:
+            for component, version in loaded:
+                with contextlib.suppress(ReleaseError):  # it leaves by itself, later
+                    running.leave(component, version)
 
 
-def _target(running: Running, component: str, version: str) -> Target:
-    return Target(
-        running.url,
-        f"{component} {version}",
-        headers=running.headers(component, version),
-        proof=running.proof(component, version),
-    )
+def _live(board: Board, versions: Mapping[str, str]) -> dict[str, str] | None:
+    """What serves of these components; None where something of it does not."""
+    current = {name: board.current(name) for name in versions}
+    live = {name: version for name, version in current.items() if version is not None}
+    return live if len(live) == len(current) else None
+
+
+def _target(running: Running, versions: Mapping[str, str]) -> Target:
+    named = ", ".join(f"{component} {version}" for component, version in versions.items())
+    return Target(running.url, named, headers=running.headers(versions), proof=running.proof(versions))
 
 
 def _refusal(verdict: Verdict, board: Board) -> Refused:

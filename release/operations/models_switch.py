@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from release.errors import Interrupted, Refused, ReleaseError, Superseded
+from release.errors import Interrupted, Refused, ReleaseError, Superseded, UsageError
 from release.ledger.records import ModelAction, ModelState, ModelSwitchRow
 from release.ledger.store import utc_now
 from release.models.base import Board, Switched
+from release.models.sets import spoken
 from release.notify import Occasion
 from release.operations import models_gate
+from release.operations.models import SET
 from release.operations.models_gate import Gate
 from release.operations.result import Result
 from release.operations.telling import quietly
@@ -26,13 +28,16 @@ from release.rollout.hands import Hands
 
 @dataclass(frozen=True)
 class Wish:
-    """A component, the version that is asked for (None: the one before), and why."""
+    """A component, the version that is asked for (None: the one before), and why. `others` (component → version) are
+    promoted with it as one set; `together`: and the mates that these name."""
 
     component: str
     version: str | None
     reason: str
     ignore_freeze: str | None = None  # a person's reason for promoting within a freeze window
     restore: bool = False  # it was rejected by mistake
+    others: Mapping[str, str] = field(default_factory=dict)
+    together: bool = False
 
 
 def promote(hands: Hands, board: Board, wish: Wish, gate: Gate, hold_lock: Callable[[str], Any]) -> Result:
@@ -41,28 +46,55 @@ def promote(hands: Hands, board: Board, wish: Wish, gate: Gate, hold_lock: Calla
     `hold_lock(id)` is a context manager around the deployment lock: what a deployment watches does not change under it.
     Raises the ReleaseError that ended it, recorded; nothing has changed then.
     """
-    assert wish.version is not None
     if wish.ignore_freeze is None:
         freeze.require_open(hands.manifest.freeze, datetime.now())
     switch_id = identity.deployment_id()
     with hold_lock(switch_id), hands.interruption.handling():
         settle(hands)
-        version, before = board.number(wish.component, wish.version), board.current(wish.component)
+        named = {name: board.number(name, version) for name, version in _named(wish).items()}
+        version, before = named[wish.component], board.current(wish.component)
         row = _row(hands, board, switch_id, ModelAction.PROMOTE, wish, before, version)
         hands.ledger.begin_model_switch(row)
         if wish.ignore_freeze is not None:
             hands.ledger.note("freeze ignored", wish.ignore_freeze, switch_id, actor=hands.actor)
         with _Recording(hands, board, row) as recording:
             board.demand_expected()  # before the gate, which takes minutes; the switch itself asks again
-            if board.is_so(wish.component, version):
-                return recording.done(board.promote(wish.component, version, hands.actor, wish.reason))
-            if wish.restore and board.restore(wish.component, version, hands.actor, wish.reason):
-                hands.ledger.note("rejection taken back", wish.reason, switch_id, actor=hands.actor)
-            verdict = models_gate.require(hands, switch_id, gate, board, wish.component, version)
-            _require_unchanged(board, row)
+            versions = board.with_mates(named) if wish.together else named
+            found = {name: board.current(name) for name in versions}
+            _note_set(hands, switch_id, {name: (found[name], versions[name]) for name in versions})
+            if board.is_so(versions):
+                return recording.done(board.promote(versions, hands.actor, wish.reason))
+            board.demand_fit(versions)
+            if wish.restore:
+                _restore(hands, board, switch_id, versions, wish.reason)
+            verdict = models_gate.require(hands, switch_id, gate, board, versions)
+            _require_unchanged(board, {**found, wish.component: before})
             with hands.interruption.shield():
-                switched = board.promote(wish.component, version, hands.actor, wish.reason)
+                switched = board.promote(versions, hands.actor, wish.reason)
                 return recording.done(switched, f"{verdict.check}: {verdict.reason}")
+
+
+def _named(wish: Wish) -> dict[str, str]:
+    """What a person named, component → version, the first one first. Raises UsageError for one that is named twice."""
+    assert wish.version is not None
+    if wish.component in wish.others:
+        raise UsageError(f"{wish.component} is named twice", hint="--with names other components of its set")
+    return {wish.component: wish.version, **wish.others}
+
+
+def _restore(hands: Hands, board: Board, switch_id: str, versions: Mapping[str, str], why: str) -> None:
+    for name, version in versions.items():
+        if board.restore(name, version, hands.actor, why):
+            hands.ledger.note("rejection taken back", why, switch_id, actor=hands.actor, component=name)
+
+
+def _note_set(hands: Hands, switch_id: str, moved: Mapping[str, tuple[str | None, str | None]]) -> None:
+    """Keeps, of a switch of several components, what of each was there before it and is there after it."""
+    if len(moved) < 2:
+        return
+    after = {name: to for name, (_, to) in moved.items()}
+    before = {name: was for name, (was, _) in moved.items()}
+    hands.ledger.note(SET, f"{spoken(after)}, {spoken(before)} before", switch_id, versions=after, before=before)
 
 
 def rollback(hands: Hands, board: Board, wish: Wish) -> Result:
@@ -75,7 +107,10 @@ def rollback(hands: Hands, board: Board, wish: Wish) -> Result:
         with quietly(hands, "that a rollback began"):
             hands.ledger.begin_model_switch(row)
         with _Recording(hands, board, row) as recording, hands.interruption.shield():
-            return recording.done(board.rollback(wish.component, target, hands.actor, wish.reason))
+            switched = board.rollback(wish.component, target, hands.actor, wish.reason)
+            with quietly(hands, "what went back with it"):
+                _note_set(hands, switch_id, {wish.component: (switched.before, switched.after), **switched.others})
+            return recording.done(switched)
 
 
 def settle(hands: Hands) -> None:
@@ -130,6 +165,7 @@ class _Recording:
             "before": switched.before,
             "after": switched.after,
             "where": self._row.place,
+            "others": {name: {"before": was, "after": now} for name, (was, now) in switched.others.items()},
         }
         return Result(0, str(state), text, data=data)
 
@@ -165,14 +201,15 @@ def _row(
     )
 
 
-def _require_unchanged(board: Board, row: ModelSwitchRow) -> None:
+def _require_unchanged(board: Board, found: Mapping[str, str | None]) -> None:
     """The gate takes minutes: what it compared with has to be what is replaced."""
-    current = board.current(row.component)
-    if current != row.before:
-        raise Superseded(
-            f"{row.component} was {row.before or 'nothing'} when this began and is {current or 'nothing'} now",
-            hint="somebody switched it meanwhile; `release history` says who",
-        )
+    for component, before in found.items():
+        current = board.current(component)
+        if current != before:
+            raise Superseded(
+                f"{component} was {before or 'nothing'} when this began and is {current or 'nothing'} now",
+                hint="somebody switched it meanwhile; `release history` says who",
+            )
 
 
 def _state_after(error: ReleaseError) -> ModelState:

@@ -27,7 +27,7 @@ def statuses(at: At, root: Path) -> dict[str, str]:
 def test_promoting_the_newest_makes_it_latest(board: RegistryBoard, published: Publish) -> None:
     published("1.0.0", status="stable")
     published("1.1.0")
-    done = board.promote("translator", "v1.1.0", "anna", "better")
+    done = board.promote({"translator": "v1.1.0"}, "anna", "better")
     assert (done.before, done.after, done.changed) == ("1.0.0", "1.1.0", True)
     assert done.text == "translator 1.1.0 is stable, and `latest` means it"
 
@@ -35,27 +35,27 @@ def test_promoting_the_newest_makes_it_latest(board: RegistryBoard, published: P
 def test_promoting_an_older_one_leaves_latest_and_says_so(board: RegistryBoard, published: Publish) -> None:
     published("1.0.0")
     published("1.1.0", status="stable")
-    done = board.promote("translator", "1.0.0", "anna", "needed by a customer")
+    done = board.promote({"translator": "1.0.0"}, "anna", "needed by a customer")
     assert (done.after, done.changed) == ("1.1.0", True) and "`latest` means 1.1.0" in done.text
 
 
 def test_promoting_twice_changes_nothing(at: At, root: Path, board: RegistryBoard, published: Publish) -> None:
     published("1.0.0")
-    board.promote("translator", "1.0.0", "anna", "first")
-    assert not board.promote("translator", "1.0.0", "anna", "again").changed
+    board.promote({"translator": "1.0.0"}, "anna", "first")
+    assert not board.promote({"translator": "1.0.0"}, "anna", "again").changed
     assert len(at(root).describe("translator").log) == 2
 
 
 def test_what_is_damaged_is_not_promoted(at: At, root: Path, board: RegistryBoard, published: Publish) -> None:
     damaged(published("1.0.0").path)
     with pytest.raises(Refused, match="not as it was published"):
-        board.promote("translator", "1.0.0", "anna", "better")
+        board.promote({"translator": "1.0.0"}, "anna", "better")
     assert statuses(at, root) == {"1.0.0": "unstable"}
 
 
 def test_a_rejected_version_can_be_promoted_and_that_is_said(board: RegistryBoard, published: Publish) -> None:
     published("1.0.0", status="rejected")
-    assert "it had been rejected" in board.promote("translator", "1.0.0", "anna", "it was the network").text
+    assert "it had been rejected" in board.promote({"translator": "1.0.0"}, "anna", "it was the network").text
 
 
 def test_a_rollback_rejects_what_was_latest(at: At, root: Path, board: RegistryBoard, published: Publish) -> None:

@@ -46,15 +46,15 @@ def test_it_tells_what_serves_and_what_is_in_memory(asked: ModelService) -> None
 
 
 def test_a_promotion_switches_it_and_marks_it_stable(running: Translating, board: ServiceBoard) -> None:
-    assert not board.is_so("translator", "1.1.0")
-    done = board.promote("translator", "1.1.0", "anna", "better")
+    assert not board.is_so({"translator": "1.1.0"})
+    done = board.promote({"translator": "1.1.0"}, "anna", "better")
     assert (done.before, done.after, done.changed) == ("1.0.0", "1.1.0", True)
     assert running.serving == board.current("translator") == "1.1.0"
-    assert board.is_so("translator", "1.1.0")
+    assert board.is_so({"translator": "1.1.0"})
 
 
 def test_a_rollback_goes_back_and_rejects_what_was_left(running: Translating, board: ServiceBoard) -> None:
-    board.promote("translator", "1.1.0", "anna", "better")
+    board.promote({"translator": "1.1.0"}, "anna", "better")
     done = board.rollback("translator", None, "bert", "wrong names")
     assert (done.before, done.after, running.serving) == ("1.1.0", "1.0.0", "1.0.0")
     assert "translator 1.1.0 is rejected" in done.text
@@ -66,19 +66,19 @@ def test_a_switch_that_was_meant_for_another_generation_changes_nothing(
     seen = asked.generation()
     meant = ServiceBoard(asked, expect=seen)
     meant.demand_expected()
-    meant.promote("translator", "1.1.0", "anna", "better")
+    meant.promote({"translator": "1.1.0"}, "anna", "better")
     assert asked.generation() == seen + 1
     with pytest.raises(Superseded, match=f"generation {seen + 1} serves at .*, and {seen} was expected"):
         meant.demand_expected()
     with pytest.raises(Superseded, match=r"translator 1\.1\.0"):
         meant.rollback("translator", None, "bert", "meant for what was before")
     with pytest.raises(Superseded):
-        meant.promote("translator", "1.0.0", "bert", "meant for what was before")
+        meant.promote({"translator": "1.0.0"}, "bert", "meant for what was before")
     assert running.serving == "1.1.0"
 
 
 def test_who_asked_and_why_reach_the_service(running: Translating, board: ServiceBoard) -> None:
-    board.promote("translator", "1.1.0", "anna", "better")
+    board.promote({"translator": "1.1.0"}, "anna", "better")
     assert running.host is not None
     record = running.host.serving.history.records()[-1]
     assert (record.who, record.why) == ("operator-of-tests", "better (asked for by anna)")
@@ -122,7 +122,7 @@ def test_a_viewer_sees_and_switches_nothing(running: Translating) -> None:
     service = ModelService(Address(running.url, token=Secret(running.tokens[Role.VIEWER])))
     assert service.serving() == {"translator": "1.0.0"}
     with pytest.raises(ModelsError, match="operator"):
-        service.promote("translator", "1.1.0", "better")
+        service.promote({"translator": "1.1.0"}, "better")
     assert running.serving == "1.0.0"
 
 

@@ -26,9 +26,11 @@ from modelhost.registry.publish import publish
 from modelhost.serving.fallback import fallback
 from tests.support.versions import metadata
 
+_ALONE = 'components: {translator: {environment: "off"}}'
+_PAIR = """components: {translator: {environment: "off"}, vocabulary: {environment: "off"}}
+sets: {translation: [translator, vocabulary]}"""
 _CONFIGURATION = """
 registry: {root: registry}
-components: {translator: {environment: "off"}}
 memory: {budget: 10MB}
 http: {tokens: tokens.jsonl, audit: audit.jsonl}
 """
@@ -56,11 +58,15 @@ class DictionaryLoader:
 
 
 class Translating:
-    """`publish` versions into `registry`, then `start`. `anonymous`: answers do not say which version made them."""
+    """`publish` versions into `registry`, then `start`. `anonymous`: answers do not say which version made them.
 
-    def __init__(self, path: Path) -> None:
+    `paired`: it has a vocabulary beside the translator, which flips with it; `publish_pair` publishes both.
+    """
+
+    def __init__(self, path: Path, paired: bool = False) -> None:
         path.mkdir()
         self.path = path
+        self._components = _PAIR if paired else _ALONE
         self.registry = path / "registry"
         self.anonymous = False
         self.held = threading.Event()  # answers wait for it
@@ -85,17 +91,33 @@ class Translating:
         assert self.host is not None
         return self.host.serving.current().versions["translator"]
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """Component → what serves."""
+        assert self.host is not None
+        return dict(self.host.serving.current().versions)
+
     def publish(self, version: str, wrong: int = 0, stable: bool = False) -> None:
-        source = self.path / "sources" / version
+        self._put("translator", version, dictionary(wrong), stable)
+
+    def publish_pair(self, version: str, wrong: int = 0, lost: str = "", stable: bool = False) -> None:
+        """A vocabulary, in which one word is `lost`, and a translator that works with it alone."""
+        digest = self._put("vocabulary", version, {"version": version, lost: "zzz"}, stable)
+        self._put("translator", version, dictionary(wrong), stable, vocabulary=digest)
+
+    def _put(self, component: str, version: str, words: dict[str, str], stable: bool, **mates: str) -> str:
+        source = self.path / "sources" / f"{component}-{version}"
         source.mkdir(parents=True)
-        (source / "dictionary.json").write_text(json.dumps(dictionary(wrong)))
-        publish(self.registry, source, metadata(version=version, loader="dictionary"), who="anna")
+        (source / "dictionary.json").write_text(json.dumps(words))
+        said = metadata(component, version, loader="dictionary", mates=mates)
+        done = publish(self.registry, source, said, who="anna")
         if stable:
-            DirectoryRegistry(self.registry).mark("translator", version, Status.STABLE, "anna", "for a test")
+            DirectoryRegistry(self.registry).mark(component, version, Status.STABLE, "anna", "for a test")
+        return done.entry.info.digest
 
     def start(self, prefix: str = "", wrong_without_any: int | None = None) -> None:
         """`wrong_without_any`: a fallback that gets so many wrong answers when no version is left."""
-        (self.path / "modelhost.yaml").write_text(_CONFIGURATION)
+        (self.path / "modelhost.yaml").write_text(_CONFIGURATION + self._components)
         fallbacks = []
         if wrong_without_any is not None:
             interface = Interface.model_validate(metadata()["interface"])
@@ -121,7 +143,9 @@ class Translating:
             async with http.host.request(await http.facts(request)) as models:
                 if not self.anonymous:
                     response.headers.update(http.headers(models))
-                return {"translation": models["translator"].model.get(text, "")}
+                words = models["vocabulary"].model if "vocabulary" in models.set else {}
+                found = models["translator"].model.get(text, "").split()
+                return {"translation": " ".join(words.get(word, word) for word in found)}
 
         listening = socket.socket()
         listening.bind(("127.0.0.1", 0))

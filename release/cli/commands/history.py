@@ -24,6 +24,7 @@ def history(context: click.Context, limit: int) -> int:
     with Session.of(context) as session:
         _, hands = session.for_scope()
         from release.cli.console import history as picture
+        from release.operations.models import SET
 
         models = hands.ledger.model_switches(limit=limit)
         rows = picture.newest(hands.ledger.deployments(limit=limit), models, limit)
@@ -34,7 +35,7 @@ def history(context: click.Context, limit: int) -> int:
                 "deployments": [picture.as_json(row) for row in rows if isinstance(row, DeploymentRow)],
                 "switches": [asdict(row) for row in hands.ledger.switches(limit=limit)],
                 "model_switches": [
-                    picture.model_as_json(row, hands.ledger.verdicts(row.id))
+                    picture.model_as_json(row, hands.ledger.verdicts(row.id), hands.ledger.notes(SET, row.id))
                     for row in rows
                     if isinstance(row, ModelSwitchRow)
                 ],

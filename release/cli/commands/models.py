@@ -168,6 +168,14 @@ def _described(session: Session, service: ModelService, component: str, version:
 @models.command()
 @click.argument("component")
 @click.argument("version")
+@click.option(
+    "--with",
+    "others",
+    metavar="OTHER=VERSION",
+    multiple=True,
+    help="Promote this with it, as one set. May be repeated.",
+)
+@click.option("--together", is_flag=True, help="Promote the mates that it names with it, as one set.")
 @_reason
 @_anywhere
 @_expect
@@ -182,6 +190,8 @@ def promote(
     context: click.Context,
     component: str,
     version: str,
+    others: tuple[str, ...],
+    together: bool,
     reason: str,
     registry: str | None,
     url: str | None,
@@ -200,15 +210,21 @@ def promote(
     that were published, and services take it from there; nothing runs there that could be asked, so where there is a
     benchmark set it takes --without-gate.
 
+    What works only together, as a model with a new vocabulary, is promoted as one set: its mates, which it names by
+    their digests, come with --together, or are named by --with. They answer the benchmark set together, where COMPONENT
+    is the one whose version requests name. In a registry all of them are marked, or none.
+
     \b
       release models promote translator 1.1.0 --reason 'better on names'
+      release models promote model 1.2.0 --together --reason 'a vocabulary of its own'
+      release models promote model 1.2.0 --with tokenizer=1.1.0 --reason 'a vocabulary of its own'
       release models promote translator 1.1.0 --reason 'better on names' --without-gate 'compared by hand'
       release models promote translator 1.1.0 --reason 'it was not the model' --restore
     """
     _one_place(context, url, registry)
     with Session.of(context, live=True) as session:
         from release.errors import UsageError
-        from release.operations import models_gate, models_switch
+        from release.operations import models, models_gate, models_switch
 
         if without_gate is not None and not without_gate.strip():
             raise UsageError("leaving the gate out needs a reason", hint="--without-gate 'compared by hand'")
@@ -222,7 +238,10 @@ def promote(
             accepted=accept_no_data.get(models_gate.NAME),
             approved=approve,
         )
-        wish = models_switch.Wish(component, version, reason, ignore_freeze, restore)
+        more = dict(models.named(text, "--with") for text in others)
+        if len(more) < len(others):
+            raise UsageError("--with names a component twice", hint="a set has one version of each")
+        wish = models_switch.Wish(component, version, reason, ignore_freeze, restore, more, together)
         return session.done(models_switch.promote(hands, board, wish, gate, partial(desk.hold, hands)))
 
 
@@ -412,7 +431,7 @@ def gc(
         from release.operations import models as operations
 
         desk = session.desk
-        pinned = [operations.pin(text) for text in pin]
+        pinned = [operations.named(text) for text in pin]
         section = desk.models(needed=registry is None)
         service = desk.model_service(None, section) if registry is None else None
         asked = desk.model_registry(registry, section)

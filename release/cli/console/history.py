@@ -10,7 +10,7 @@ import click
 
 from release.cli.console import tables
 from release.cli.console.status import _STATES as COLOURS
-from release.ledger.records import DeploymentRow, ModelSwitchRow
+from release.ledger.records import DeploymentRow, ModelSwitchRow, NoteRow
 from release.verdict import Verdict
 
 Row = DeploymentRow | ModelSwitchRow
@@ -48,9 +48,11 @@ def as_json(row: DeploymentRow) -> dict[str, Any]:
     return document
 
 
-def model_as_json(row: ModelSwitchRow, verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """The row, and what the gate said, with its evidence."""
-    return {**asdict(row), "verdicts": [{**asdict(one), "outcome": str(one.outcome)} for one in verdicts]}
+def model_as_json(row: ModelSwitchRow, verdicts: Sequence[Verdict], sets: Sequence[NoteRow] = ()) -> dict[str, Any]:
+    """The row, and what the gate said, with its evidence; `set` where several components switched as one: `versions`
+    and what was `before`."""
+    told = [{**asdict(one), "outcome": str(one.outcome)} for one in verdicts]
+    return {**asdict(row), "set": sets[0].data if sets else None, "verdicts": told}
 
 
 def _what(row: Row) -> tuple[str, str]:

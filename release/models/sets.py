@@ -1,0 +1,124 @@
+"""Which versions of components work together, by the digests of the mates that they name. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol
+
+from release.errors import Refused
+
+REJECTED = "rejected"
+MISMATCH = "MateMismatch"
+
+
+class Fitting(Protocol):
+    """A version, with the digest that others may name and the digests of the mates that it names."""
+
+    @property
+    def component(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def status(self) -> str | None: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def mates(self) -> Mapping[str, str]: ...
+
+
+def brought(
+    versions: Mapping[str, str], known: Collection[Fitting], current: Mapping[str, str | None]
+) -> dict[str, str]:
+    """`versions` (component → version) with the mates that they need beside them, and with the mates of these.
+
+    What is `current` (component → version) stays where it has the digest that is named, else the newest version comes
+    which has it and which nobody rejected; `known` has each component's newest first. A component that is not in
+    `current` has no mates here. Raises Refused where nothing has a digest.
+    """
+    found = dict(versions)
+    asking = list(versions.items())
+    while asking:
+        one = _find(known, *asking.pop(0))
+        if one is None:
+            continue
+        for name, digest in sorted(one.mates.items()):
+            if name in found or name not in current:
+                continue
+            same = [each for each in known if (each.component, each.digest) == (name, digest)]
+            fit = [each.version for each in same if each.status != REJECTED]
+            if not fit:
+                raise _nothing(one, name, digest, same)
+            found[name] = now if (now := current[name]) in fit else fit[0]
+            asking.append((name, found[name]))
+    return {name: version for name, version in found.items() if name in versions or version != current[name]}
+
+
+def misfits(versions: Mapping[str, str], known: Collection[Fitting], current: Mapping[str, str | None]) -> list[str]:
+    """What would not fit if `versions` came in place of what is `current`, a phrase each. What is not `known`, as a
+    stand-in, fits everything."""
+    after = {**current, **versions}
+    there = [_find(known, name, version) for name, version in after.items()]
+    members = {each.component: each for each in there if each is not None}
+    found = []
+    for member in members.values():
+        for name, digest in sorted(member.mates.items()):
+            mate = members.get(name)
+            if mate is None or mate.digest == digest:
+                continue
+            owner = next((each.version for each in known if (each.component, each.digest) == (name, digest)), None)
+            wanted = f"{name} {owner}" if owner is not None else f"the {name} of digest {digest[:19]}"
+            found.append(f"{member.component} {member.version} works with {wanted}, not with {name} {mate.version}")
+    return found
+
+
+def demand_fit(versions: Mapping[str, str], known: Collection[Fitting], current: Mapping[str, str | None]) -> None:
+    """Raises Refused where `versions` (the first is the one that somebody asked for) do not fit together or with what
+    is `current`; the hint is the command that would bring what fits."""
+    if found := misfits(versions, known, current):
+        raise Refused(
+            f"these do not fit together: {'; '.join(found)}", hint=_way_out(versions, known, current), reason=MISMATCH
+        )
+
+
+def _way_out(versions: Mapping[str, str], known: Collection[Fitting], current: Mapping[str, str | None]) -> str:
+    try:
+        whole = brought(versions, known, current)
+    except Refused as error:
+        return f"{error.message}; {error.hint}"
+    more = {name: version for name, version in whole.items() if name not in versions}
+    if more and not misfits(whole, known, current):
+        return f"`{_command(versions)} --together` brings {spoken(more)}"
+    for one in known:
+        if one.component in current and one.component not in versions and one.status != REJECTED:
+            both = {**versions, one.component: one.version}
+            if not misfits(both, known, current):
+                return f"`{_command(both)}` promotes {spoken(both)} as one set"
+    return "name versions that work together: --with OTHER=VERSION"
+
+
+def _command(versions: Mapping[str, str]) -> str:
+    (component, version), *others = versions.items()
+    more = (f"--with {name}={number}" for name, number in others)
+    return " ".join(["release models promote", component, version, *more])
+
+
+def spoken(versions: Mapping[str, str | None], last: str = " and ") -> str:
+    """`model 1.1.0, tokenizer 1.1.0 and vocabulary 1.0.0`."""
+    *others, end = [f"{name} {version or 'nothing'}" for name, version in versions.items()]
+    return last.join([", ".join(others), end]) if others else end
+
+
+def _find(known: Iterable[Fitting], component: str, version: str | None) -> Fitting | None:
+    return next((each for each in known if (each.component, each.version) == (component, version)), None)
+
+
+def _nothing(one: Fitting, name: str, digest: str, rejected: list[Fitting]) -> Refused:
+    wants = f"{one.component} {one.version} works with the {name} of digest {digest}"
+    if not rejected:
+        return Refused(f"{wants}, and nobody has published it", hint="publish its mates first", reason=MISMATCH)
+    number = rejected[0].version
+    return Refused(
+        f"{wants}: {name} {number}, which is rejected",
+        hint=f"where that was a mistake: --with {name}={number} --restore",
+        reason=MISMATCH,
+    )
