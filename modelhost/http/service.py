@@ -70,7 +70,7 @@ class ModelHttp:
         self.metrics = Metrics(host, self.control)
         self.router = APIRouter(responses={"default": {"model": answers.Problem, "description": "What went wrong"}})
         self.router.include_router(v2.routes(self.door, self.control, infer or {}, inference, wait))
-        self.router.include_router(repository.routes(self.door))
+        self.router.include_router(repository.routes(self.door, self.control))
         self.router.include_router(operations.routes(self.door, self.control))
         self.router.include_router(verifying.routes(self.door))
         self.router.include_router(self._metrics_route(metrics))
