@@ -13,6 +13,7 @@ from datetime import datetime
 
 from modelhost.cluster.desired import Committed, Desired, DesiredLog
 from modelhost.cluster.fit import fitting
+from modelhost.cluster.holds import Holds
 from modelhost.cluster.members import Members
 from modelhost.cluster.place import Place
 from modelhost.cluster.promotion import Parts, Promotion
@@ -35,6 +36,7 @@ class Coordinator:
     """Changes what a cluster is to serve, and looks at it. Needs no member in its process; threads may share one.
 
     `fallbacks`: components for which every member declares one; `teller`: whose subscribers hear of what is done here.
+    `hold` and `let_go` are those of Holds.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class Coordinator:
         self._parts = Parts(place, DesiredLog(place), Members(place, times.ttl, clock), times, clock, now, sleep)
         self._teller = teller or Teller()
         self._returns = Returns(registry, self._parts, fallbacks, self._teller)
+        holds = Holds(self._parts)
+        self.hold, self.let_go = holds.hold, holds.let_go
 
     def report(self, patience: float = 0.0) -> Report:
         """Who serves what. A coordinator that has looked before knows who lives; with `patience`, in seconds, it looks

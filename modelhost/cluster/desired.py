@@ -1,8 +1,9 @@
 """What a cluster is to serve: one state after the other, each a file of its own that only one writer can make.
 
-`desired/<revision>.json` holds a state as a whole: the committed set, the sets before it, and the set that is proposed,
-if any. Whoever changes it read revision r and creates r + 1; who comes second is told so and reads again. A generation
-is the number of a set; the number of a proposal that came to nothing is not used again. The transitions are pure.
+`desired/<revision>.json` holds a state as a whole: the committed set, the sets before it, the set that is proposed, if
+any, and what is held in memory beside them. Whoever changes it read revision r and creates r + 1; who comes second is
+told so and reads again. A generation is the number of a set; the number of a proposal that came to nothing is not used
+again. The transitions are pure.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from modelhost.cluster.held import Drop, Held, Hold
 from modelhost.cluster.place import Place
 from modelhost.errors import Conflict, IntegrityError, ModelHostError, RegistryUnavailable
 from modelhost.metadata import Version
@@ -66,7 +68,7 @@ class Aborted(_Frozen):
 class Desired(_Frozen):
     """A state. `numbered`: the highest generation ever given out; `previous`: committed sets, the oldest first;
 
-    `aborts`: how many proposals ever came to nothing.
+    `aborts`: how many proposals ever came to nothing; `held`: what is in memory beside what serves.
     """
 
     format: int = Field(default=1, ge=1, le=1)
@@ -77,6 +79,7 @@ class Desired(_Frozen):
     previous: tuple[Committed, ...] = ()
     aborted: Aborted | None = None
     aborts: int = Field(default=0, ge=0)
+    held: Held = Held()
 
     def propose(
         self, versions: Mapping[str, str], who: str, why: str, at: datetime, patience: float, above: int = 0
@@ -102,7 +105,7 @@ class Desired(_Frozen):
         assert self.committed is None and self.proposal is None
         number = self.numbered + 1
         first = Committed(generation=number, versions=dict(versions), kind="promote", who=who, why=why, at=at)
-        return self._next(numbered=number, committed=first)
+        return self._next(numbered=number, committed=first, held=self.held.without(versions.items()))
 
     def commit(self, at: datetime) -> Desired:
         """All are to serve the proposed set."""
@@ -111,7 +114,8 @@ class Desired(_Frozen):
         committed = Committed(
             generation=one.generation, versions=one.versions, kind="promote", who=one.who, why=one.why, at=at
         )
-        return self._next(proposal=None, committed=committed, previous=self._before())
+        held = self.held.without(one.versions.items())
+        return self._next(proposal=None, committed=committed, previous=self._before(), held=held)
 
     def abort(self, by: str, reason: str, at: datetime) -> Desired:
         """The proposed set is let go; what serves stays."""
@@ -140,7 +144,23 @@ class Desired(_Frozen):
             aborts=before.aborts,
             committed=committed,
             previous=self._before(),
+            held=self.held.without({*versions.items(), *rejected.items()}),
         )
+
+    def hold(self, component: str, version: str, who: str, at: datetime) -> Desired:
+        """All are to keep a version in memory, for whoever asks for it by name, until it is let go of, serves or is
+        rejected."""
+        hold = Hold(number=self.revision + 1, component=component, version=version, who=who, at=at)
+        return self._next(held=self.held.add(hold))
+
+    def let_go(self, component: str, version: str | None, who: str, at: datetime) -> Desired:
+        """All are to take a version out of memory; None: whichever of the component serve nobody."""
+        drop = Drop(number=self.revision + 1, component=component, version=version, who=who, at=at)
+        return self._next(held=self.held.drop(drop))
+
+    def take_back(self, number: int) -> Desired:
+        """A hold came to nothing."""
+        return self._next(held=self.held.take_back(number))
 
     def _before(self) -> tuple[Committed, ...]:
         return (*self.previous, *([self.committed] if self.committed else []))[-_KEPT_SETS:]

@@ -20,6 +20,7 @@ from pathlib import Path
 from modelhost.cluster.desired import Committed, DesiredLog, Proposal
 from modelhost.cluster.flipping import Flipper
 from modelhost.cluster.goals import Abandon, Flip, Holding, choose, has_arrived
+from modelhost.cluster.keeping import Keeping
 from modelhost.cluster.loads import Loads
 from modelhost.cluster.members import Beat, Members, State
 from modelhost.cluster.memory import Memory
@@ -51,8 +52,8 @@ class Follower:
     """A member of a cluster. Start it in the process that serves, after any fork; `serving` is switched by it alone.
 
     `name` is for people, by default host and process; `memory` is a file on the member's own disk, `fallbacks`
-    are those of `serving`. Requests never wait for it: they lease from `serving`, whose sets carry the generation.
-    Close it before `serving`.
+    are those of `serving`; `found` is called when a version that is held has come into memory. Requests never wait for
+    it: they lease from `serving`, whose sets carry the generation. Close it before `serving`.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Follower:
         fallbacks: Iterable[Loaded] = (),
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
+        found: Callable[[], None] = lambda: None,
     ) -> None:
         self.serving = serving
         self.timings = timings or Timings()
@@ -88,6 +90,7 @@ class Follower:
         self._looked = threading.Event()
         self._preparing = Preparing(serving, fallbacks)
         self._loads = Loads(self._preparing, self.timings.retry, clock, self._wake.set)
+        self._keeping = Keeping(serving.pool, self.timings.retry, clock, found, self._wake.set)
         self._thread = threading.Thread(target=self._run, name="modelhost-follower", daemon=True)
 
     # -- for the service -------------------------------------------------------------------------------------------
@@ -122,10 +125,11 @@ class Follower:
         return self._desired.committed
 
     def wanted(self) -> set[Named]:
-        """Versions that are committed, proposed, or were committed lately, as far as this member knows."""
+        """Versions that are committed, proposed, held, or were committed lately, as far as this member knows."""
         desired = self._desired
         goals = (desired.committed, desired.proposal, *desired.previous[-_WAYS_BACK:])
-        return {Named(*item) for goal in goals if goal is not None for item in goal.versions.items()}
+        held = {Named(each.component, each.version) for each in desired.held.holds}
+        return held | {Named(*item) for goal in goals if goal is not None for item in goal.versions.items()}
 
     @property
     def generation(self) -> int:
@@ -147,6 +151,7 @@ class Follower:
             versions=dict(serves[1]) if serves else {},
             ready=readiness.ready,
             revision=self._desired.revision,
+            holds=self._keeping.said(),
         )
 
     def close(self, timeout: float = 10.0) -> None:
@@ -156,6 +161,7 @@ class Follower:
         if self._thread.is_alive():
             self._thread.join(timeout)
         self._loads.abandon(self._loads.prepared | self._loads.loading)
+        self._keeping.close()
         try:
             self._members.leave(self.key)
         except RegistryUnavailable as error:
@@ -211,6 +217,8 @@ class Follower:
     # -- towards the goal ------------------------------------------------------------------------------------------
 
     def _pursue(self) -> None:
+        serves = self._serves()
+        self._keeping.follow(self._desired, self._desired.proposal is None and has_arrived(self._desired, serves))
         goals = (self._desired.committed, self._desired.proposal)
         self._loads.forget_failures(goal.generation for goal in goals if goal is not None)
         for action in choose(self._desired, self._holding(), self._clock()):

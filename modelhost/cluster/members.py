@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -28,7 +29,8 @@ class State(StrEnum):
 
 class Beat(BaseModel):
     """A sign of life. `key`: one for each start of a process; `name`: for people. `generation`: what `state` is about;
-    `serves` and `versions`: the set that answers, 0 and none where nothing does; `revision`: the desired state seen."""
+    `serves` and `versions`: the set that answers, 0 and none where nothing does; `revision`: the desired state seen;
+    `holds`: number of a hold → why it cannot be loaded, nothing where it is in memory; none that is on its way."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -42,6 +44,7 @@ class Beat(BaseModel):
     versions: dict[str, str] = {}
     ready: bool = False
     revision: int = 0
+    holds: dict[int, str] = {}
 
     def same_as(self, other: Beat) -> bool:
         """Whether it says the same; the count is not part of that."""
@@ -136,6 +139,13 @@ class Members:
                 continue
             sightings.append(Sighting(beat, living, change.confirmed, change.silent))
         return sorted(_without_earlier_lives(sightings), key=lambda each: (each.beat.name, each.beat.key))
+
+
+def by_name(sightings: Iterable[Sighting]) -> dict[str, Sighting]:
+    """What people call each of them; those of one name go by their keys."""
+    seen = list(sightings)
+    names = Counter(each.beat.name for each in seen)
+    return {each.beat.name if names[each.beat.name] == 1 else each.beat.key: each for each in seen}
 
 
 def _without_earlier_lives(sightings: list[Sighting]) -> list[Sighting]:

@@ -49,7 +49,15 @@ class Membership:
         timings = timings or Timings()
         stand_ins = [each.component for each in host.fallbacks]
         self.host = host
-        self.follower = Follower(host.serving, place, timings, name=name, memory=memory, fallbacks=host.fallbacks)
+        self.follower = Follower(
+            host.serving,
+            place,
+            timings,
+            name=name,
+            memory=memory,
+            fallbacks=host.fallbacks,
+            found=host.shelf.refresh,
+        )
         self.teller = Teller(host.serving.events, place, timings.ttl)
         self.coordinator = Coordinator(place, host.registry, timings, fallbacks=stand_ins, teller=self.teller)
         self.lookout = Lookout(self.coordinator, timings.ttl / _LOOKS_IN_A_TTL, self._look_after)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from modelhost.cluster.barrier import Abort, Commit, Decision, Standing, View, decide
 from modelhost.cluster.desired import Committed, Desired, DesiredLog
-from modelhost.cluster.members import Members
+from modelhost.cluster.members import Members, by_name
 from modelhost.cluster.place import Place
 from modelhost.cluster.proposals import Proposals
 from modelhost.cluster.report import spoken
@@ -93,13 +92,9 @@ class Promotion:
         return None
 
     def _decide(self) -> Decision:
-        seen = self._parts.members.observe()
-        names = Counter(each.beat.name for each in seen)
         members = {
-            each.beat.name if names[each.beat.name] == 1 else each.beat.key: Standing(
-                each.living, each.beat.state, each.beat.generation, each.beat.reason
-            )
-            for each in seen
+            name: Standing(each.living, each.beat.state, each.beat.generation, each.beat.reason)
+            for name, each in by_name(self._parts.members.observe()).items()
         }
         view = View(self._proposal.generation, members, self._deadline, self._at_least)
         return decide(view, self._parts.clock())

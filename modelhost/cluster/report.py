@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from modelhost.cluster.desired import Desired
-from modelhost.cluster.members import Sighting
+from modelhost.cluster.held import Hold
+from modelhost.cluster.members import Sighting, by_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,21 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """A version that is held. `lacking`: members that live, or may, and do not have it in memory → why it cannot be
+    loaded, or nothing where it is on its way."""
+
+    component: str
+    version: str
+    who: str
+    lacking: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The cluster as one observer sees it. `generation` 0: nothing was ever committed. `proposal`, `aborted`: what is
-    under way, and what came to nothing last, in words; `aborts`: how many switches ever did."""
+    under way, and what came to nothing last, in words; `aborts`: how many switches ever did; `held`: what is in memory
+    beside what serves, for whoever asks for it by its number."""
 
     generation: int
     versions: Mapping[str, str]
@@ -40,6 +53,7 @@ class Report:
     proposal: str = ""
     aborted: str = ""
     aborts: int = 0
+    held: tuple[Kept, ...] = ()
 
     @property
     def behind(self) -> tuple[str, ...]:
@@ -55,15 +69,17 @@ def report(desired: Desired, sightings: Iterable[Sighting]) -> Report:
     """Puts together what was read and seen."""
     goal = desired.committed
     generation = goal.generation if goal else 0
+    seen = list(sightings)
     return Report(
         generation=generation,
         versions=dict(goal.versions) if goal else {},
         who=goal.who if goal else "",
         why=goal.why if goal else "",
-        members=tuple(_row(each, generation) for each in sightings),
+        members=tuple(_row(each, generation) for each in seen),
         proposal=_proposal(desired),
         aborted=_aborted(desired),
         aborts=desired.aborts,
+        held=tuple(_kept(each, by_name(seen)) for each in desired.held.holds),
     )
 
 
@@ -81,6 +97,12 @@ def _row(sighting: Sighting, generation: int) -> Row:
         reason=beat.reason,
         silent=round(sighting.silent, 3),
     )
+
+
+def _kept(hold: Hold, members: Mapping[str, Sighting]) -> Kept:
+    said = {name: each.beat.holds.get(hold.number) for name, each in members.items() if each.living}
+    lacking = {name: why or "" for name, why in said.items() if why != ""}
+    return Kept(hold.component, hold.version, hold.who, lacking)
 
 
 def _proposal(desired: Desired) -> str:

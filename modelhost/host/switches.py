@@ -128,16 +128,21 @@ class Switches:
             return None, False
         return members[0], True
 
-    def load(self, component: str, version: str = LATEST, wait: float | None = None) -> str:
-        """Brings a version into memory, where anybody may then ask for it by name; returns which one that is.
-
-        Raises MateMismatch for one whose mates the registry lacks, and what a load raises.
-        """
+    def loadable(self, component: str, version: str = LATEST) -> str:
+        """Which version a load would bring into memory. Raises Unknown, MateMismatch for one whose mates the registry
+        lacks, and what else a registry raises."""
         entry = self._registry.find(component, version)
         mates = [name for name in entry.info.mates if name in self._settings().components]
         there = [each.info for name in mates for each in self._registry.versions(name)]
         check_has_mates(entry.info.model_copy(update={"mates": {n: entry.info.mates[n] for n in mates}}), there)
-        number = entry.version
+        return entry.version
+
+    def load(self, component: str, version: str = LATEST, wait: float | None = None) -> str:
+        """Brings a version into memory, where anybody may then ask for it by name; returns which one that is.
+
+        Raises what `loadable` and a load raise.
+        """
+        number = self.loadable(component, version)
         self._serving.pool.lease(component, number, wait).release()
         self._afterwards()
         return number

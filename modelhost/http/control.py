@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from modelhost.cluster.lookout import Seen
+from modelhost.errors import Conflict, Unknown
 from modelhost.host.host import ModelHost
 from modelhost.serving.destinations import Asked
 from modelhost.serving.history import Record
@@ -24,8 +25,16 @@ class Switched:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A version that was asked into memory; `fresh`: it was not there before, or not held there."""
+
+    version: str
+    fresh: bool
+
+
 class Control(Protocol):
-    """Switches, and says where a service stands. Every method may block; errors are those of modelhost.
+    """Switches, loads, and says where a service stands. Every method may block; errors are those of modelhost.
 
     `expected_generation`: what the caller has seen serve, None for whatever does. Where another does, Superseded.
     """
@@ -37,6 +46,13 @@ class Control(Protocol):
 
     def rollback(self, asked: Asked, *, who: str, reason: str, expected_generation: int | None = None) -> Switched:
         """Takes a component, a set or everything back, and rejects what is left."""
+
+    def load(self, component: str, version: str, *, who: str) -> Brought:
+        """Brings a version, or `latest`, into memory, where anybody may ask for it by its number. Switches nothing."""
+
+    def unload(self, component: str, version: str | None, *, who: str) -> None:
+        """Takes a version out of memory, or all of the component that serve nobody. Raises Unknown, and Conflict for
+        what serves or is pinned."""
 
     def why_not_ready(self) -> str:
         """Why this process should not be sent requests; nothing where it may be."""
@@ -62,6 +78,26 @@ class HostControl:
         """On this host."""
         record = self._host.rollback(**asdict(asked), who=who, reason=reason, expected_generation=expected_generation)
         return _switched(record)
+
+    def load(self, component: str, version: str, *, who: str) -> Brought:
+        """Into this host's memory."""
+        there = {each.version for each in self._host.pool.residents() if each.component == component}
+        number = self._host.load(component, version)
+        return Brought(number, number not in there)
+
+    def unload(self, component: str, version: str | None, *, who: str) -> None:
+        """Out of this host's memory. Without a version, raises Conflict where only what serves is there."""
+        if version is not None:
+            self._host.unload(component, version)
+            return
+        there = [each for each in self._host.pool.residents() if each.component == component]
+        if not there:
+            raise Unknown(f"{component} is not in memory", "look at the index")
+        idle = [each for each in there if not each.holders and not each.pinned]
+        if not idle:
+            raise Conflict(f"{component} {', '.join(each.version for each in there)} serves", "swap it out first")
+        for each in idle:
+            self._host.unload(component, each.version)
 
     def why_not_ready(self) -> str:
         """Ready is what has a set that serves."""

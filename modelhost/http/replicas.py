@@ -1,4 +1,5 @@
-"""A member of a cluster behind HTTP: operators' switches go to all members, and `/status` says who is not there yet.
+"""A member of a cluster behind HTTP: what operators switch, load and unload goes to all members, and `/status` says who
+is not there yet.
 
 A promotion returns when all living members have loaded the set and may flip; this waits until they have, for
 `patience` seconds.
@@ -12,7 +13,9 @@ from dataclasses import asdict, replace
 from modelhost.cluster.desired import Committed
 from modelhost.cluster.lookout import Seen
 from modelhost.cluster.membership import Membership
-from modelhost.http.control import Switched
+from modelhost.errors import Conflict, Unknown
+from modelhost.http.control import Brought, Switched
+from modelhost.loading.books import canonical
 from modelhost.serving.destinations import Asked
 
 PATIENCE_SECONDS = 10.0
@@ -41,6 +44,26 @@ class ClusterControl:
             **asdict(scoped), who=who, reason=reason, expected_generation=expected_generation
         )
         return self._served(went.committed, went.notes)
+
+    def load(self, component: str, version: str, *, who: str) -> Brought:
+        """Into the memory of all living members, or of none; those that come later load it too."""
+        number = self._membership.host.loadable(component, version)
+        return Brought(number, self._membership.coordinator.hold(component, number, who=who))
+
+    def unload(self, component: str, version: str | None, *, who: str) -> None:
+        """Out of the memory of all members, whoever brought it there."""
+        number = None if version is None else canonical(version)
+        host, coordinator = self._membership.host, self._membership.coordinator
+        if component not in host.settings.components:
+            raise Unknown(f"no component {component!r}", f"there is {', '.join(host.settings.components)}")
+        if number is not None:
+            here = [e for e in host.pool.residents() if (e.component, e.version) == (component, number)]
+            if any(each.pinned for each in here):
+                raise Conflict(f"{component} {number} is pinned", "unpin it first")
+            held = any((each.component, each.version) == (component, number) for each in coordinator.report().held)
+            if not here and not held:
+                host.registry.find(component, number)  # there is no such version, or it may be in another's memory
+        coordinator.let_go(component, number, who=who)
 
     def why_not_ready(self) -> str:
         """What the follower says."""

@@ -1,5 +1,7 @@
 """Triton's repository API: what there is, into memory, out of memory. A load switches nothing: `promote` does that.
 
+In a cluster, load and unload reach all members, and the index is that of the member which answers.
+
 `load` takes the newest stable version, or one that `?version=` names, `parameters.version`, or a Triton model
 configuration with `version_policy.specific`. Whatever is in memory may be asked for by its number.
 """
@@ -8,14 +10,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from modelhost.errors import Conflict, InvalidRequest, Unknown
+from modelhost.errors import InvalidRequest, Unknown
 from modelhost.host.host import ModelHost
 from modelhost.http.answers import Route
+from modelhost.http.control import Control
 from modelhost.http.door import Door
 from modelhost.http.roles import Role
 from modelhost.registry.base import LATEST
@@ -35,8 +39,9 @@ class Repository(BaseModel):
     parameters: dict[str, Any] = {}
 
 
-def routes(door: Door) -> APIRouter:
-    """Index for viewers; load and unload for operators, into the audit trail."""
+def routes(door: Door, control: Control) -> APIRouter:
+    """Index for viewers; load and unload for operators, into the audit trail. A load answers which version it was, and
+    whether it is `fresh`: not there, or not held there, before."""
     router = APIRouter(route_class=Route, tags=["repository"])
     host = door.host
 
@@ -47,13 +52,14 @@ def routes(door: Door) -> APIRouter:
         return await door.aside(_index, host, asked.ready)
 
     @router.post("/v2/repository/models/{name}/load")
-    async def load(request: Request, name: str) -> Response:
+    async def load(request: Request, name: str) -> dict[str, Any]:
         async with door.acting(request, Role.OPERATOR, "load") as action:
             asked = await door.asked(request, Repository)
             version = _version(request, asked.parameters) or LATEST
             action.target, action.why = {name: version}, request.query_params.get("reason", "")
-            action.target = {name: await door.aside(host.load, name, version)}
-        return Response()
+            brought = await door.aside(control.load, name, version, who=action.who)
+            action.target = {name: brought.version}
+        return asdict(brought)
 
     @router.post("/v2/repository/models/{name}/unload")
     async def unload(request: Request, name: str) -> Response:
@@ -61,7 +67,7 @@ def routes(door: Door) -> APIRouter:
             asked = await door.asked(request, Repository)
             version = _version(request, asked.parameters)
             action.target, action.why = {name: version or "all"}, request.query_params.get("reason", "")
-            await door.aside(_unload, host, name, version)
+            await door.aside(control.unload, name, version, who=action.who)
         return Response()
 
     return router
@@ -89,21 +95,6 @@ def _index(host: ModelHost, only_ready: bool) -> list[dict[str, Any]]:
             row = {"name": name, "version": entry.version, "state": state, "reason": reason}
             found.append({**row, "digest": entry.info.digest, "mates": dict(entry.info.mates)})
     return found
-
-
-def _unload(host: ModelHost, name: str, version: str | None) -> None:
-    """One version, or all that serve nobody. Raises Unknown, Conflict where only what serves is there."""
-    if version is not None:
-        host.unload(name, version)
-        return
-    there = [each for each in host.pool.residents() if each.component == name]
-    if not there:
-        raise Unknown(f"{name} is not in memory", "look at the index")
-    idle = [each for each in there if not each.holders and not each.pinned]
-    if not idle:
-        raise Conflict(f"{name} {', '.join(each.version for each in there)} serves", "swap it out first")
-    for each in idle:
-        host.unload(name, each.version)
 
 
 def _version(request: Request, parameters: Mapping[str, Any]) -> str | None:

@@ -1,4 +1,5 @@
-"""What clusters want of a registry: versions that their desired states name, that they may go back to, that they serve.
+"""What clusters want of a registry: versions that their desired states name, that members hold or serve, and those that
+a rollback may go to.
 
 Read for those who remove versions; `modelhost.cluster` writes it, and its `place` draws the whole. What cannot be read
 raises: nobody may remove on a guess.
@@ -95,6 +96,7 @@ def _of_group(shelf: Shelf, base: str, usable: Usable) -> Iterator[tuple[Named, 
     committed, previous = state.get("committed") or {}, state.get("previous") or []
     yield from _named(committed, "desired by")
     yield from _named(state.get("proposal") or {}, "proposed to")
+    yield from ((name, "held in memory by") for name in _held(state) if usable(name))
     if committed:
         yield from ((name, "the way back of") for name in _ways_back(committed, previous, usable))
     for member in shelf.names(f"{base}/members"):
@@ -111,6 +113,7 @@ def _newest_state(shelf: Shelf, folder: str) -> dict[str, Any]:
             if state["format"] != _FORMAT:
                 raise ValueError(f"it is of the format {state['format']}")
             list(_named(state.get("committed") or {}, ""))
+            list(_held(state))
             return dict(state)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise IntegrityError(
@@ -133,6 +136,11 @@ def _beat(shelf: Shelf, key: str) -> Mapping[str, Any]:
 def _named(part: Mapping[str, Any], what: str) -> Iterator[tuple[Named, str]]:
     for component, version in part.get("versions", {}).items():
         yield Named(component, version), what
+
+
+def _held(state: Mapping[str, Any]) -> Iterator[Named]:
+    for each in (state.get("held") or {}).get("holds", []):
+        yield Named(each["component"], each["version"])
 
 
 def _ways_back(committed: Mapping[str, Any], previous: list[Mapping[str, Any]], usable: Usable) -> Iterator[Named]:

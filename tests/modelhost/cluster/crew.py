@@ -54,7 +54,8 @@ class Crew:
     def hire(self, name: str, *, first: dict[str, str] | None = None, **more: Any) -> Hand:
         loader: TextLoader = more.pop("loader", None) or TextLoader()
         registry: Registry = more.pop("registry", None) or self.shop.registry
-        pool = Pool(registry, {"safetensors": loader}, Budget(1_000_000), checks=standard(), aside=lambda work: work())
+        budget = Budget(more.pop("budget", 1_000_000))
+        pool = Pool(registry, {"safetensors": loader}, budget, checks=standard(), aside=lambda work: work())
         home = self.path / name
         home.mkdir(exist_ok=True)
         serving = Serving(registry, pool, History(home / "history.jsonl"), keep_previous=True)

@@ -75,6 +75,27 @@ def test_the_way_back_passes_over_what_a_rollback_left_and_what_is_rejected(regi
     assert set(wanted(registry)) == {"1.2.0", "1.0.0"}
 
 
+def test_what_members_hold_in_memory_stays_until_it_is_let_go_of_or_rejected(registry: DirectoryRegistry) -> None:
+    log = written(registry.root, "1.4.0")
+    log.write(log.read().hold("model", "1.0.0", "ann", AT))
+    log.write(log.read().hold("model", "1.1.0", "ann", AT))
+    assert wanted(registry)["1.0.0"] == "held in memory by the cluster translator"
+    registry.mark("model", "1.1.0", Status.REJECTED, "bob", "worse")
+    assert gc(registry, grace=NONE).removed
+    assert left(registry) == ["1.0.0", "1.4.0", "1.5.0", "1.6.0", "1.7.0"]
+    log.write(log.read().let_go("model", "1.0.0", "ann", AT))
+    assert "1.0.0" not in wanted(registry)
+
+
+def test_of_holds_that_cannot_be_read_nothing_is_guessed(registry: DirectoryRegistry) -> None:
+    log = written(registry.root, "1.4.0")
+    log.write(log.read().hold("model", "1.0.0", "ann", AT))
+    newest = max((registry.root / ".cluster" / "translator" / "desired").glob("*.json"))
+    newest.write_text(newest.read_text().replace('"component"', '"what"'))
+    with pytest.raises(IntegrityError, match="nothing is removed"):
+        wanted(registry)
+
+
 def test_what_is_proposed_and_what_members_serve_stays(registry: DirectoryRegistry) -> None:
     log = written(registry.root, "1.4.0")
     log.write(log.read().propose({"model": "1.0.0"}, "ann", "older", AT, 60.0))
