@@ -21,10 +21,10 @@ COPY --from=dependencies /opt/venv /opt/venv
 WORKDIR /app
 COPY modelhost/__init__.py modelhost/errors.py modelhost/metadata.py modelhost/
 COPY modelhost/registry modelhost/registry
-COPY translator/__init__.py translator/bundle.py translator/card.py translator/compiled.py translator/conversion.py \
-    translator/cpus.py translator/errors.py translator/model.py translator/network.py translator/postprocessing.json \
-    translator/postprocessing.py translator/settings.py translator/text.py translator/tokenizer.py \
-    translator/torch_engine.py translator/
+COPY translator/__init__.py translator/bundle.py translator/compiled.py translator/conversion.py translator/cpus.py \
+    translator/errors.py translator/metadata.py translator/model.py translator/network.py \
+    translator/postprocessing.json translator/postprocessing.py translator/settings.py translator/text.py \
+    translator/tokenizer.py translator/torch_engine.py translator/
 COPY translator/models translator/models
 RUN mkdir state && OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 /opt/venv/bin/python -m translator.bundle registry
 

@@ -31,7 +31,7 @@ from modelhost.registry.base import Entry, Status
 from modelhost.registry.directory import DirectoryRegistry
 from modelhost.registry.environment import running_environment
 from modelhost.registry.publish import publish
-from translator import card, postprocessing, tokenizer
+from translator import metadata, postprocessing, tokenizer
 from translator.compiled import compiled
 from translator.conversion import COMPILED, digest_of
 from translator.errors import StartError
@@ -141,9 +141,9 @@ def _publish_folder(root: Path, folder: Path, convert: bool, allow_pickle: bool,
             "component": MODEL,
             "version": version,
             "loader": MARIAN,
-            "note": card.note(folder),
-            "metrics": card.metrics(folder),
-            "training_data": card.training_data(folder),
+            "note": metadata.note(folder),
+            "metrics": metadata.metrics(folder),
+            "training_data": metadata.training_data(folder),
             "environment": running_environment(MADE_WITH).model_dump(),
             "preprocessing": PREPROCESSING,
             "postprocessing": CLEANED,

@@ -38,7 +38,7 @@ _CODES = {
 
 def page() -> str:
     """The whole page as Markdown."""
-    context = click.Context(cli, info_name="release")
+    context = click.Context(cli, info_name="release", **cli.context_settings)
     lines = [_INTRODUCTION, "## Options of every command", "", "Before the command's name or after it.", ""]
     lines += _options(cli, common=True)
     lines += ["", "## Exit codes", "", "| code | meaning | error |", "| --- | --- | --- |", "| 0 | done | |"]
@@ -55,7 +55,7 @@ def page() -> str:
 
 def every() -> Iterator[tuple[str, click.Command]]:
     """Each command and command of a group with what a person types for it."""
-    context = click.Context(cli, info_name="release")
+    context = click.Context(cli, info_name="release", **cli.context_settings)
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         assert command is not None
