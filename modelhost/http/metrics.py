@@ -1,4 +1,8 @@
-"""Prometheus metrics per component and version: what is counted comes from the host, what stands is asked for."""
+"""Prometheus metrics per component and version: what is counted comes from the host, what stands is asked for.
+
+Where several processes of a service answer at one port, each of them tells what all say, every series with the label
+`process`.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +15,27 @@ from prometheus_client.registry import Collector
 from modelhost.host.host import ModelHost
 from modelhost.host.watch import Answered, LoadFailure
 from modelhost.http.control import Control
+from modelhost.http.exposition import packed, together
 from modelhost.http.members import Members
+from modelhost.http.processes import Processes
 from modelhost.serving.events import Event
 from modelhost.serving.history import Kind, Outcome
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+PROCESSES_FOLDER = "processes"
+PATIENCE_SECONDS = 3.0
 _BOTH = ("component", "version")
 
 
 class Metrics:
-    """The metrics of one host, and of the cluster where `control` has one. `close` ends the counting."""
+    """The metrics of one host, and of the cluster where `control` has one. `close` ends the counting.
 
-    def __init__(self, host: ModelHost, control: Control) -> None:
+    Processes of one service are those that share a folder of state and the socket of a port. `member`: what the cluster
+    calls this one.
+    """
+
+    def __init__(self, host: ModelHost, control: Control, member: str = "") -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "modelhost_requests", "Requests that a version answered", (*_BOTH, "outcome"), registry=self.registry
@@ -40,16 +52,30 @@ class Metrics:
         self._alerts = Counter("modelhost_alerts", "Switches that need a person", registry=self.registry)
         self.registry.register(_Standing(host))
         self.registry.register(Members(control, host))
+        if member:
+            self.registry.register(_Member(member))
+        folder = host.serving.history.path.with_name(PROCESSES_FOLDER)
+        self._processes = Processes(folder, lambda: packed(self.registry.collect()))
+        self._several = False
+        self._processes.start()
         self._ends = (host.watch(self._watch), host.serving.subscribe(self._switched))
 
     def text(self) -> bytes:
-        """The exposition, in Prometheus' text format."""
-        return generate_latest(self.registry)
+        """The exposition, in Prometheus' text format: of all processes of the service that answer within a moment.
+
+        A process that was ever one of several says so in every series from then on.
+        """
+        others = self._processes.others(PATIENCE_SECONDS)
+        self._several = self._several or bool(others)
+        if not self._several:
+            return generate_latest(self.registry)
+        return together({self._processes.name: packed(self.registry.collect()), **others})
 
     def close(self) -> None:
         """Counts nothing any more."""
         for end in self._ends:
             end()
+        self._processes.close()
 
     def _watch(self, what: Answered | LoadFailure) -> None:
         if isinstance(what, LoadFailure):
@@ -71,6 +97,19 @@ class Metrics:
         counter = self._rollbacks if record.kind is Kind.ROLLBACK else self._swaps
         for component, version in record.changed.items():
             counter.labels(component, version).inc()
+
+
+class _Member(Collector):
+    """Which member of its cluster a process is."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def collect(self) -> Iterator[Metric]:
+        """One series."""
+        family = GaugeMetricFamily("modelhost_member", "1, for the name of this member", labels=("member",))
+        family.add_metric((self._name,), 1)
+        yield family
 
 
 class _Standing(Collector):

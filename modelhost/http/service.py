@@ -67,7 +67,7 @@ class ModelHttp:
         self.door = Door(host, most_bytes=most_bytes, most_json=most_json, sticky=sticky)
         self.membership = membership
         self.control = control or (HostControl(host) if membership is None else ClusterControl(membership))
-        self.metrics = Metrics(host, self.control)
+        self.metrics = Metrics(host, self.control, membership.follower.name if membership else "")
         self.router = APIRouter(responses={"default": {"model": answers.Problem, "description": "What went wrong"}})
         self.router.include_router(v2.routes(self.door, self.control, infer or {}, inference, wait))
         self.router.include_router(repository.routes(self.door, self.control))

@@ -81,3 +81,13 @@ def test_a_start_on_an_older_version_is_an_alert_and_the_load_that_failed_is_cou
     assert "modelhost_alerts_total 1.0" in told
     assert 'modelhost_swaps_total{component="model",version="1.0.0"} 1.0' in told
     assert any(line.startswith('modelhost_load_failures_total{component="model",version="1.1.0"}') for line in told)
+
+
+def test_a_member_of_a_cluster_says_which_one_it_is(site: Site) -> None:
+    site.pair("1.0.0")
+    site.service.write(CONFIGURATION + "cluster: {group: shop, member: anna}\n")
+    http = ModelHttp.open(site.service.file, {"safetensors": site.service.loader}, hangup=False)
+    try:
+        assert 'modelhost_member{member="anna"} 1.0' in http.metrics.text().decode().splitlines()
+    finally:
+        http.close()

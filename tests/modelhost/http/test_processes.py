@@ -1,0 +1,172 @@
+"""Several processes behind one port: whichever answers a scrape, it tells of all of them, and adds nothing up."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.parser import text_string_to_metric_families
+
+from modelhost.http.exposition import packed, together
+from modelhost.http.processes import Processes
+from tests.modelhost.host.service import PAIR, Service
+from tests.modelhost.serving.workshop import eventually
+
+ROOT = Path(__file__).parents[3]
+APP = """
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from modelhost.http.service import ModelHttp
+from tests.modelhost.serving.workshop import TextLoader
+
+http = ModelHttp.open(Path(__file__).with_name("modelhost.yaml"), {"safetensors": TextLoader()}, workers=2)
+app = FastAPI(lifespan=http.lifespan)
+http.install(app)
+
+
+@app.get("/say")
+async def say() -> str:
+    async with http.host.request() as models:
+        return models["model"].model()
+"""
+Samples = dict[str, dict[str, float]]  # name → process → value, added up over all other labels
+
+
+@contextmanager
+def _workers(service: Service, count: int) -> Iterator[str]:
+    (service.path / "site_with_workers.py").write_text(APP)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(64)
+        listening.set_inheritable(True)
+        handle = listening.fileno()
+        command = ["uvicorn", "site_with_workers:app", "--app-dir", str(service.path), "--log-level", "warning"]
+        server = subprocess.Popen(
+            [sys.executable, "-m", *command, "--fd", str(handle), "--workers", str(count)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            pass_fds=[handle],
+        )
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    try:
+        yield url
+    finally:
+        server.terminate()
+        try:
+            server.wait(60)
+        finally:
+            server.kill()
+
+
+def _scrape(url: str) -> Samples:
+    found: Samples = {}
+    with requests.get(f"{url}/metrics", timeout=60) as answer:
+        for family in text_string_to_metric_families(answer.text):
+            for each in family.samples:
+                of = found.setdefault(each.name, {})
+                process = each.labels.get("process", "")
+                of[process] = of.get(process, 0.0) + each.value
+    return found
+
+
+def _up(url: str) -> set[str]:
+    return {process for process, value in _scrape(url).get("modelhost_process_up", {}).items() if value}
+
+
+def test_each_of_two_workers_answers_a_scrape_for_both(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    service.pair("1.0.0")
+    service.write(PAIR)
+    with _workers(service, 2) as url:
+        eventually(lambda: list(_scrape(url).get("modelhost_ready", {}).values()) == [1.0, 1.0])
+        for _ in range(30):
+            with requests.get(f"{url}/say", timeout=60) as answer:
+                assert answer.json() == "model 1.0.0"
+        scrapes = [_scrape(url) for _ in range(8)]
+        assert [sum(found["modelhost_requests_total"].values()) for found in scrapes] == [30.0] * 8
+        processes = set(scrapes[0]["modelhost_process_up"])
+        assert len(processes) == 2
+        for found in scrapes:
+            assert found["modelhost_requests_total"] == scrapes[0]["modelhost_requests_total"]
+            assert found["modelhost_ready"] == dict.fromkeys(processes, 1.0)
+        killed = processes.pop()
+        os.kill(int(killed), signal.SIGKILL)
+        eventually(lambda: len(_up(url)) == 2 and killed not in _up(url))
+        assert killed not in _scrape(url)["modelhost_requests_total"]
+
+
+def test_a_process_alone_names_none(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    service.pair("1.0.0")
+    service.write(PAIR)
+    with _workers(service, 1) as url:
+        eventually(lambda: _answers(url))
+        assert _scrape(url)["modelhost_ready"] == {"": 1.0}
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/v2/health/ready", timeout=60).ok
+    except requests.ConnectionError:
+        return False
+
+
+def test_a_silent_process_is_named_a_dead_one_is_not_and_one_with_a_port_of_its_own_is_not_asked(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "a folder whose name is longer than any socket's may be" / ("x" * 100)
+    here = Processes(folder, lambda: b"here", is_beside=lambda process: process != "3")
+    here.start()
+    (name,) = [path.name for path in folder.iterdir()]
+    host = name.split("-")[0]
+    handle = os.open(folder, os.O_RDONLY)
+    bound = {process: socket.socket(socket.AF_UNIX) for process in ("1", "2", "3")}
+    try:
+        for process, each in bound.items():
+            each.bind(f"/proc/self/fd/{handle}/{host}-{process}-0.sock")
+            each.listen()
+        bound["1"].close()
+        assert here.others(0.2) == {"2": b""}
+        assert not (folder / f"{host}-1-0.sock").exists()
+        assert (folder / f"{host}-3-0.sock").exists()
+    finally:
+        os.close(handle)
+        for each in bound.values():
+            each.close()
+        here.close()
+    assert not (folder / name).exists()
+    again = Processes(folder, lambda: b"")
+    again.start()
+    assert len(list(folder.iterdir())) == 1, "what is dead was swept"
+    again.close()
+
+
+def test_what_is_put_together_is_the_metrics_of_each_with_its_name() -> None:
+    def of(value: float) -> CollectorRegistry:
+        registry = CollectorRegistry()
+        Counter("answers", "Answers", ("kind",), registry=registry).labels("good").inc(value)
+        Gauge("limit", "Infinite at times", registry=registry).set(math.inf)
+        Histogram("seconds", "Seconds", buckets=(1.0,), registry=registry).observe(value)
+        return registry
+
+    text = together({"7": packed(of(2).collect()), "8": packed(of(3).collect()), "9": b""}).decode()
+    lines = text.splitlines()
+    assert 'answers_total{kind="good",process="7"} 2.0' in lines
+    assert 'answers_total{kind="good",process="8"} 3.0' in lines
+    assert 'limit{process="8"} +Inf' in lines
+    assert 'seconds_bucket{le="+Inf",process="7"} 1.0' in lines
+    up = [line.removeprefix("modelhost_process_up") for line in lines if line.startswith("modelhost_process_up")]
+    assert up == ['{process="7"} 1.0', '{process="8"} 1.0', '{process="9"} 0.0']
+    assert lines.count("# TYPE answers_total counter") == 1
+    assert list(text_string_to_metric_families(text))
