@@ -26,6 +26,7 @@ memory: {budget: 10MB}
 notify: ["json://127.0.0.1:PORT/"]
 cluster: {group: translation, heartbeat: 0.1s, poll: 0.02s, ttl: 2s}
 """
+PATIENT = "ttl: 60s}"  # nobody takes a member that is slow to tell for a dead one
 OLD, NEW = ({"model": number, "tokenizer": number} for number in ("1.0.0", "1.1.0"))
 
 
@@ -58,9 +59,9 @@ class Team(Service):
     def titles(self) -> list[str]:
         return [message["title"] for message in self.messages]
 
-    def join(self, name: str, more: str = "", **settings: object) -> Membership:
+    def join(self, name: str, more: str = "", ttl: str = "ttl: 2s}", **settings: object) -> Membership:
         text = MEMBER.replace("PORT", str(self._server.server_port)).replace("group:", f"member: {name}, group:")
-        host = self.open(text + more, start=False, state=self.path / name, **settings)
+        host = self.open(text.replace("ttl: 2s}", ttl) + more, start=False, state=self.path / name, **settings)
         member = Membership.of(host)
         self.members.append(member)
         member.start()
@@ -90,7 +91,7 @@ def team(tmp_path: Path) -> Iterator[Team]:
 
 def test_a_switch_of_a_cluster_is_one_message_and_names_the_service(team: Team) -> None:
     team.pair("1.0.0", "1.1.0")
-    anna, bert, _ = (team.join(name) for name in ("anna", "bert", "carl"))
+    anna, bert, _ = (team.join(name, ttl=PATIENT) for name in ("anna", "bert", "carl"))
     heard: list[Event] = []
     bert.host.serving.subscribe(heard.append)
     anna.coordinator.promote(OLD, who="ann", why="older")
