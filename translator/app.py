@@ -37,6 +37,7 @@ from translator.schema import (
 )
 from translator.service import Service
 from translator.settings import Settings
+from translator.state import state_folder
 
 PAGE = Path(__file__).parent / "page"
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -62,8 +63,8 @@ class Page(StaticFiles):
 def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None) -> FastAPI:
     """The application; models load once it starts, and `on_failure` is called if none can be. Raises `StartError`."""
     service = Service(Hosting.open(settings), on_failure)
-    kept = settings.feedback or (settings.state and settings.state / "feedback.jsonl")
-    feedback = Feedback(kept, service.metrics.registry)
+    state = state_folder(settings)
+    feedback = Feedback(settings.feedback or (state and state / "feedback.jsonl"), service.metrics.registry)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -24,6 +24,7 @@ from translator.components import loaders
 from translator.errors import StartError
 from translator.model import Translator
 from translator.settings import MODELS, Settings, model_folders
+from translator.state import demand_state, state_folder
 
 LOG = logging.getLogger("uvicorn.error")
 SET = "translation"
@@ -44,6 +45,7 @@ class Hosting:
     def open(cls, settings: Settings) -> Hosting:
         """Everything but the models. Raises `StartError`."""
         scratch = Path(tempfile.mkdtemp(prefix="translator-"))
+        host: ModelHost | None = None
         try:
             registry = None if settings.configuration else registry_folder(settings, scratch)
             configuration = settings.configuration or scratch / "modelhost.yaml"
@@ -54,18 +56,20 @@ class Hosting:
             host = ModelHost.open(
                 configuration,
                 loaders(settings.limits.waiting, settings.beams, settings.allow_pickle, settings.engine),
-                state=settings.state or scratch / "state",
+                state=state_folder(settings) or scratch / "state",
                 start=False,
             )
             lacking = set(COMPONENTS) - host.settings.components.keys()
             if lacking:
                 raise StartError(f"{configuration} has no component {', '.join(sorted(lacking))}")
+            demand_state(settings)
             return cls(settings, host, registry, scratch)
-        except ModelHostError as error:
+        except BaseException as error:
+            if host is not None:
+                host.close(0.0)
             shutil.rmtree(scratch, ignore_errors=True)
-            raise StartError(str(error)) from error
-        except BaseException:
-            shutil.rmtree(scratch, ignore_errors=True)
+            if isinstance(error, ModelHostError):
+                raise StartError(str(error)) from error
             raise
 
     def start(self) -> None:
@@ -73,6 +77,8 @@ class Hosting:
 
         A member of a cluster goes on loading what is committed there when this returns.
         """
+        if self.settings.tokens is not None and state_folder(self.settings) is None:
+            LOG.warning("switches and their audit trail end with this process: set TRANSLATOR_REGISTRY to keep both")
         try:
             if self._registry is not None:
                 self._fill(self._registry)

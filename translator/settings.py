@@ -40,8 +40,8 @@ class Settings:
     `model_dir`: the model that serves at first; None where the registry says. `alone`: it was named by MODEL_DIR, and
     no other is offered.
     `registry`: a folder of versions, filled with the bundled ones where it is empty; None for one that ends with the
-    process. `state`: the folder of what must outlive a restart, None for none. `configuration`: of modelhost, where
-    ours will not do. `tokens`: who may switch models; None for nobody.
+    process. `state`: the folder of what must outlive a restart, None for what `state.py` says. `configuration`: of
+    modelhost, where ours will not do. `tokens`: who may switch models; None for nobody.
     """
 
     model_dir: Path | None
