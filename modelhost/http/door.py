@@ -51,7 +51,7 @@ class Door:
         self.sticky = sticky
         self._tokens: Tokens | None = None
         self._audit: Audit | None = None
-        self._limiter: CapacityLimiter | None = None
+        self._limiters: dict[str, CapacityLimiter] = {}
         self._readers: CapacityLimiter | None = None
         self._strangers = Strangers()
 
@@ -62,10 +62,17 @@ class Door:
         return await to_thread.run_sync(partial(work, *arguments, **options), limiter=self._readers)
 
     async def aside(self, work: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
-        """Runs what blocks in one of a few threads of its own: operators do not queue behind inference."""
-        if self._limiter is None:
-            self._limiter = CapacityLimiter(_THREADS)
-        return await to_thread.run_sync(partial(work, *arguments, **options), limiter=self._limiter)
+        """Runs what blocks for a moment, as a file of tokens does, in one of a few threads of its own: nobody queues
+        behind inference."""
+        return await self.apart("aside", work, *arguments, **options)
+
+    async def apart(self, what: str, work: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """Runs what may wait for long, in threads that are for this kind of work alone: whatever loads, nobody waits
+        for it who asks for health, shows a token or rolls back."""
+        limiter = self._limiters.get(what)
+        if limiter is None:
+            limiter = self._limiters[what] = CapacityLimiter(_THREADS)
+        return await to_thread.run_sync(partial(work, *arguments, **options), limiter=limiter)
 
     # -- who calls -------------------------------------------------------------------------------------------------
 

@@ -89,8 +89,8 @@ def routes(door: Door, control: Control) -> APIRouter:
                 versions = {component: asked.version}
             action.target, action.why = dict(versions), asked.reason
             expected = asked.expected_generation
-            switched = await door.aside(
-                control.promote, versions, who=action.who, why=asked.reason, expected_generation=expected
+            switched = await door.apart(
+                action.what, control.promote, versions, who=action.who, why=asked.reason, expected_generation=expected
             )
             action.generation = switched.generation
             if members := host.settings.sets.get(component or ""):
@@ -108,8 +108,8 @@ def routes(door: Door, control: Control) -> APIRouter:
                 raise InvalidRequest("a version and a generation are two targets", "name one of them")
             back = Asked(component, asked.to_version, asked.to_generation, asked.together)
             expected = asked.expected_generation
-            switched = await door.aside(
-                control.rollback, back, who=action.who, reason=asked.reason, expected_generation=expected
+            switched = await door.apart(
+                action.what, control.rollback, back, who=action.who, reason=asked.reason, expected_generation=expected
             )
             action.target, action.generation = dict(switched.versions), switched.generation
         return _answer(switched)
@@ -135,7 +135,9 @@ def routes(door: Door, control: Control) -> APIRouter:
         async with door.acting(request, Role.OPERATOR, "restore") as action:
             asked = await door.asked(request, Restoration)
             action.target, action.why = {component: asked.version}, asked.reason
-            number = await door.aside(host.restore, component, asked.version, who=action.who, why=asked.reason)
+            number = await door.apart(
+                action.what, host.restore, component, asked.version, who=action.who, why=asked.reason
+            )
             action.target = {component: number}
         return {"component": component, "version": number, "status": str(Status.UNSTABLE)}
 
@@ -143,7 +145,7 @@ def routes(door: Door, control: Control) -> APIRouter:
     async def reload(request: Request) -> dict[str, Any]:
         async with door.acting(request, Role.ADMIN, "reload") as action:
             action.why = (await door.asked(request, Nothing)).reason
-            outcome = await door.aside(host.reload)
+            outcome = await door.apart(action.what, host.reload)
             action.target = list(outcome.changed)
             if not outcome.ok:
                 raise ConfigError(outcome.error, f"generation {outcome.generation} of the configuration stays")
@@ -152,14 +154,14 @@ def routes(door: Door, control: Control) -> APIRouter:
     @router.get("/status")
     async def status(request: Request) -> dict[str, Any]:
         await door.demand(request, Role.VIEWER)
-        return await door.aside(standing, host, control)
+        return await door.apart("status", standing, host, control)
 
     @router.get("/history")
     async def history(
         request: Request, limit: Annotated[int, Query(ge=1, le=_MOST_RECORDS)] = 50
     ) -> list[dict[str, Any]]:
         await door.demand(request, Role.VIEWER)
-        records = await door.aside(host.serving.history.records)
+        records = await door.apart("history", host.serving.history.records)
         return [plain(record) for record in reversed(records[-limit:])]
 
     return router

@@ -49,7 +49,7 @@ def routes(door: Door, control: Control) -> APIRouter:
     async def index(request: Request) -> list[dict[str, Any]]:
         await door.demand(request, Role.VIEWER)
         asked = await door.asked(request, Index)
-        return await door.aside(_index, host, asked.ready)
+        return await door.apart("index", _index, host, asked.ready)
 
     @router.post("/v2/repository/models/{name}/load")
     async def load(request: Request, name: str) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def routes(door: Door, control: Control) -> APIRouter:
             asked = await door.asked(request, Repository)
             version = _version(request, asked.parameters) or LATEST
             action.target, action.why = {name: version}, request.query_params.get("reason", "")
-            brought = await door.aside(control.load, name, version, who=action.who)
+            brought = await door.apart(action.what, control.load, name, version, who=action.who)
             action.target = {name: brought.version}
         return asdict(brought)
 
@@ -67,7 +67,7 @@ def routes(door: Door, control: Control) -> APIRouter:
             asked = await door.asked(request, Repository)
             version = _version(request, asked.parameters)
             action.target, action.why = {name: version or "all"}, request.query_params.get("reason", "")
-            await door.aside(control.unload, name, version, who=action.who)
+            await door.apart(action.what, control.unload, name, version, who=action.who)
         return Response()
 
     return router

@@ -168,6 +168,6 @@ class ModelHttp:
         @router.get("/metrics")
         async def metrics(request: Request) -> Response:
             await self.door.demand(request, role)
-            return Response(await self.door.aside(self.metrics.text), media_type=CONTENT_TYPE)
+            return Response(await self.door.apart("metrics", self.metrics.text), media_type=CONTENT_TYPE)
 
         return router

@@ -36,7 +36,7 @@ def routes(door: Door) -> APIRouter:
             asked = await door.asked(request, Verification)
             action.target = {component: asked.version}
             async with alone:
-                found = await door.aside(verifier.verify, component, asked.version, asked.full)
+                found = await door.apart(action.what, verifier.verify, component, asked.version, asked.full)
             action.target, action.error = {component: found.version}, "; ".join(found.differs)
         return {
             "component": found.component,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+import requests
 
 from modelhost.http.roles import Role
 from modelhost.registry.base import Status
 from tests.modelhost.http.site import CONFIGURATION, INTERFACE, Site
+from tests.modelhost.serving.workshop import eventually
 
 BOTH = {"model": "1.1.0", "tokenizer": "1.1.0"}
 BACK = {"model": "1.0.0", "tokenizer": "1.0.0"}
@@ -296,3 +300,25 @@ def test_a_promotion_that_could_not_be_marked_says_so_to_who_asked(site: Site) -
     assert (said["outcome"], said["versions"]) == ("switched", BOTH)
     (note,) = said["notes"]
     assert note.startswith("model 1.1.0 serves, and could not be marked stable: ")
+
+
+def test_many_who_wait_for_a_load_keep_nobody_from_health_a_token_or_a_rollback(site: Site) -> None:
+    site.pair("1.0.0", "1.1.0", "1.2.0")
+    host = site.start(CONFIGURATION.replace("{}", "{default: 1.0.0}"))
+    site.ask("POST", "/promote", {"versions": BOTH, "reason": "better"}, role=Role.OPERATOR)
+    gate = site.service.loader.gate("model 1.2.0")
+    url = f"http://127.0.0.1:{site.port}/v2/repository/models/model/load?version=1.2.0"
+    bearer = {"Authorization": f"Bearer {site.tokens[Role.OPERATOR]}"}
+    with ThreadPoolExecutor(20) as callers:
+        loads = [callers.submit(requests.post, url, json={}, headers=bearer, timeout=60) for _ in range(20)]
+        try:
+            eventually(lambda: host.pool.loading() == [("model", "1.2.0")])
+            eventually(lambda: len(host.pool._books.flights["model", "1.2.0"].waiters) >= 8)
+            for path in ("/v2/health/ready", "/metrics", "/status", "/v2/repository/index"):
+                method = "POST" if path.endswith("index") else "GET"
+                assert site.ask(method, path, role=Role.VIEWER).status_code == 200
+            assert site.ask("POST", "/rollback", {"reason": "bad"}, role=Role.OPERATOR).json()["versions"] == BACK
+            assert not any(load.done() for load in loads)
+        finally:
+            gate.set()
+        assert {load.result(60).status_code for load in loads} == {200}
