@@ -3,8 +3,8 @@
 An adapter is a small function of one JSON object: of an answer, from the shape of the model to that of the client, or
 of a request, the other way. Where no direct one leads from a shape to another, the shortest chain does; two chains of
 the same length would be a choice that nobody made, so they are refused at start-up. The fields of what an adapter gives
-are those that its examples show: whatever else a function lets through is left out. Between two shapes of which no
-request adapter speaks, requests are the same.
+are those that its examples show between them, of objects within objects and in lists too (`known` says how): whatever
+else a function lets through is left out. Between two shapes of which no request adapter speaks, requests are the same.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from modelhost.errors import ConfigError, InvalidRequest, ModelHostError
 from modelhost.routing.examples import Example, difference
+from modelhost.routing.known import ANYTHING, Known, fields_of
 
 Json = dict[str, Any]
 Convert = Callable[[Json], Json]
@@ -26,7 +27,8 @@ Of = Literal["answer", "request"]
 class Adapter:
     """A function from answers (or requests) in the shape `source` to those in `target`, with pairs that prove it.
 
-    `fields`: the top-level fields of the target, by default all that the examples' outcomes have between them.
+    `fields`: the top-level fields of the target, by default all that the examples' outcomes have between them. Of one
+    that is named here and that no example has, anything goes.
     """
 
     source: str
@@ -35,15 +37,17 @@ class Adapter:
     examples: tuple[Example, ...]
     fields: frozenset[str] = field(default=frozenset())
     of: Of = "answer"
+    _known: Known = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.examples:
             raise ConfigError(
                 f"the adapter {self.name} has no example", "give at least one pair of `given` and `gives`"
             )
-        if not self.fields:
-            shown = frozenset(key for example in self.examples for key in example.gives)
-            object.__setattr__(self, "fields", shown)
+        seen = fields_of(example.gives for example in self.examples)
+        fields = self.fields or frozenset(seen)
+        object.__setattr__(self, "fields", fields)
+        object.__setattr__(self, "_known", Known({name: seen.get(name, ANYTHING) for name in fields}))
 
     @property
     def name(self) -> str:
@@ -67,7 +71,8 @@ class Adapter:
             ) from error
         if not isinstance(adapted, dict):
             raise ModelHostError(f"the adapter {self.name} gave a {type(adapted).__name__}", "it must return a dict")
-        return {key: value for key, value in adapted.items() if key in self.fields}
+        kept: Json = self._known.keep(adapted)
+        return kept
 
     def prove(self) -> None:
         """Run every example. Raises ConfigError with a diff for the first that comes out otherwise."""

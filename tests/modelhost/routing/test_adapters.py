@@ -36,6 +36,60 @@ def test_an_old_client_sees_no_new_field_and_the_answer_is_left_as_it_was() -> N
     assert answer == {"texts": ["hello"], "model": "m", "alternatives": ["hi"]}
 
 
+def kept(answer: dict[str, Any], *gives: dict[str, Any], fields: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """What of an answer reaches a client whose shape these examples show, through a function that leaves all in."""
+    examples = tuple(Example(each, each) for each in gives)
+    return Adapters([Adapter("t/2", "t/1", lambda given: given, examples, fields)]).adapt(answer, "t/2", "t/1")
+
+
+def test_no_new_field_is_seen_in_objects_within_objects_and_within_lists() -> None:
+    example = {"text": "a", "meta": {"model": {"name": "m"}}, "spans": [{"from": 0}], "table": [[{"cell": 1}]]}
+    answer = {
+        "text": "b",
+        "meta": {"model": {"name": "n", "engine": "e"}, "host": "h"},
+        "spans": [{"from": 1, "to": 2}, {"to": 3}],
+        "table": [[{"cell": 2, "note": "x"}], []],
+    }
+    assert kept(answer, example) == {
+        "text": "b",
+        "meta": {"model": {"name": "n"}},
+        "spans": [{"from": 1}, {}],
+        "table": [[{"cell": 2}], []],
+    }
+    assert answer["meta"] == {"model": {"name": "n", "engine": "e"}, "host": "h"}
+
+
+def test_what_is_known_is_what_all_examples_and_all_items_show_between_them() -> None:
+    one, other = {"meta": {"a": 1}, "spans": [{"x": 1}, {"y": None}]}, {"meta": {"b": {"c": 1}}, "spans": []}
+    answer = {"meta": {"a": 1, "b": {"c": 2, "d": 3}, "e": 4}, "spans": [{"x": 1, "y": {"z": 1}, "w": 2}]}
+    assert kept(answer, one, other) == {"meta": {"a": 1, "b": {"c": 2}}, "spans": [{"x": 1, "y": {"z": 1}}]}
+
+
+def test_an_empty_object_in_any_example_says_that_its_keys_are_data() -> None:
+    counts = {"counts": {"chinese": 2, "latin": {"upper": 1}}, "spans": [{"tags": {"new": 1}, "more": 1}]}
+    assert kept(counts, {"counts": {}, "spans": [{"tags": {}}]}) == counts | {"spans": [{"tags": {"new": 1}}]}
+    assert kept(counts, {"counts": {"chinese": 1}}, {"counts": {}}) == {"counts": counts["counts"]}
+
+
+@pytest.mark.parametrize("nothing", [None, []])
+def test_what_shows_nothing_leaves_anything_in_until_another_example_shows_more(nothing: object) -> None:
+    answer = {"seen": [{"a": 1, "b": 2}]}
+    assert kept(answer, {"seen": nothing}) == answer
+    assert kept(answer, {"seen": nothing}, {"seen": [{"a": 1}]}) == {"seen": [{"a": 1}]}
+
+
+def test_an_object_where_examples_have_text_shows_none_of_its_fields() -> None:
+    assert kept({"text": {"new": 1}, "texts": ["a", {"new": 1}]}, {"text": "a", "texts": ["a"]}) == {
+        "text": {},
+        "texts": ["a", {}],
+    }
+
+
+def test_of_a_field_that_is_named_and_in_no_example_anything_goes() -> None:
+    answer = {"a": {"x": 1, "y": 2}, "b": {"z": 1}, "c": 1}
+    assert kept(answer, {"a": {"x": 1}}, fields=frozenset({"a", "b"})) == {"a": {"x": 1}, "b": {"z": 1}}
+
+
 def test_a_shape_that_is_wanted_already_is_handed_on_untouched() -> None:
     answer = {"x": 1}
     assert Adapters().adapt(answer, "t/1", "t/1") is answer
