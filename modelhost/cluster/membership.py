@@ -16,6 +16,7 @@ from modelhost.cluster.coordinator import Coordinator
 from modelhost.cluster.follower import Follower
 from modelhost.cluster.lookout import Lookout
 from modelhost.cluster.place import Place, place_at
+from modelhost.cluster.rejections import RejectionTeller
 from modelhost.cluster.telling import Teller, as_record
 from modelhost.cluster.timings import Timings
 from modelhost.config.model import ClusterSection, Settings
@@ -59,6 +60,7 @@ class Membership:
             found=host.shelf.refresh,
         )
         self.teller = Teller(host.serving.events, place, timings.ttl)
+        self.rejections = RejectionTeller(host.rejections, host.serving.events, place, timings.ttl)
         self.coordinator = Coordinator(place, host.registry, timings, fallbacks=stand_ins, teller=self.teller)
         self.lookout = Lookout(self.coordinator, timings.ttl / _LOOKS_IN_A_TTL, self._look_after)
         self._seen = self._settled = 0
@@ -97,12 +99,17 @@ class Membership:
         self.lookout.close()
         self.follower.close()
         self.teller.close()
+        self.rejections.close()
 
     def _look_after(self) -> None:
         """What others left undone, and what is wrong here."""
         self._settle()
         self.teller.unable(self.follower.committed, self.follower.status())
-        self.teller.look(self.follower.committed, lambda: self.coordinator.is_first(self.follower.key))
+        self.teller.look(self.follower.committed, self._is_first)
+        self.rejections.look(self.follower.committed, self._is_first)
+
+    def _is_first(self) -> bool:
+        return self.coordinator.is_first(self.follower.key)
 
     def _settle(self) -> None:
         """Marks what a committed rollback rejected, where its coordinator died before it could: that has from one look

@@ -19,6 +19,7 @@ from modelhost.host.assembly import ForLoading, budget_of, checks_in, fallbacks_
 from modelhost.host.cache import TIDY_SECONDS, Cache
 from modelhost.host.grants import Grant, Granter
 from modelhost.host.notes import Notes
+from modelhost.host.rejected import Rejections
 from modelhost.host.request import Request
 from modelhost.host.shelf import Shelf
 from modelhost.host.switches import Switches
@@ -80,6 +81,7 @@ class ModelHost:
             keep_previous=keep_previous,
         )
         self.shelf = Shelf(registry, self.pool, current)
+        self.rejections = Rejections(registry, self.shelf, self.serving)
         self.cache = Cache(registry, self.pool, self.serving, current, lambda: self._wiring.named())
         switches = Switches(registry, self.serving, current, self._look_around)
         self.promote, self.mark_stable = switches.promote, switches.mark_stable
@@ -260,3 +262,4 @@ class ModelHost:
         with self._looking:
             self._pinned = upkeep.pin(self.serving, self.settings, self._pinned)
         self.shelf.refresh()
+        self.rejections.look()

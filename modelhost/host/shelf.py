@@ -33,22 +33,26 @@ class Shelf:
         self._pool = pool
         self._settings = settings
         self._entries: Mapping[str, Mapping[str, Entry]] = {}
+        self._rejected: Mapping[str, frozenset[str]] = {}
         self._mates: dict[tuple[str, str, str], Mapping[str, str]] = {}
         self._lock = threading.Lock()
 
     def refresh(self) -> None:
         """Asks the registry anew; what cannot be read stays as it was."""
         found: dict[str, Mapping[str, Entry]] = {}
+        rejected: dict[str, frozenset[str]] = {}
         for component in self._settings().components:
             try:
                 entries = self._registry.versions(component)
             except ModelHostError as error:
                 _log.debug("%s stays as it was: %s", component, error)
                 found[component] = self._entries.get(component, {})
+                rejected[component] = self._rejected.get(component, frozenset())
             else:
                 found[component] = {each.version: each for each in entries if each.status is not Status.REJECTED}
+                rejected[component] = frozenset(e.version for e in entries if e.status is Status.REJECTED)
         with self._lock:
-            self._entries = found
+            self._entries, self._rejected = found, rejected
             self._mates.clear()
 
     def entries(self, component: str) -> list[Entry]:
@@ -58,6 +62,10 @@ class Shelf:
     def known(self, component: str, versions: Iterable[str]) -> set[str]:
         """Those of `versions` that there are, and that are not rejected."""
         return self._entries.get(component, {}).keys() & set(versions)
+
+    def rejected(self, component: str) -> frozenset[str]:
+        """Versions that are marked rejected."""
+        return self._rejected.get(component, frozenset())
 
     def offers(self, component: str, live: ServingSet) -> Offers:
         """Whatever may answer for a component: what serves, what is in memory, what the registry has."""

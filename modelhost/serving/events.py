@@ -31,7 +31,7 @@ FOR_PEOPLE = frozenset({Reach.HERE, Reach.WHOLE})
 @dataclass(frozen=True, slots=True)
 class Event:
     """A switch, or an `alert` that needs a person: nothing stable is left, a fallback serves, another set than the
-    wanted one. `member`: which one of a cluster, where it concerns that one alone."""
+    wanted one, what serves was rejected. `member`: which one of a cluster, where it concerns that one alone."""
 
     record: Record
     alert: bool = False
@@ -42,6 +42,9 @@ class Event:
     def title(self) -> str:
         """One line, e.g. `rollback: model 1.2.0 → 1.1.0 (ann)`."""
         record = self.record
+        if record.kind is Kind.MARK:
+            what = ", ".join(f"{name} {version}" for name, version in record.rejected.items())
+            return f"ALERT: {what} was rejected, and serves ({record.who})"
         moves = [f"{n} {record.before.get(n, 'nothing')} → {_named(record, n)}" for n in record.changed]
         what = ", ".join(moves) or ", ".join(f"{n} {version}" for n, version in record.after.items())
         failed = "" if record.outcome is Outcome.SWITCHED else f" {record.outcome}"

@@ -23,11 +23,12 @@ _CUT_OFF = "the process ended before it could say how this ended"
 
 
 class Kind(StrEnum):
-    """What was asked for."""
+    """What was asked for. A `mark` asks for nothing and is never written here: a version that serves was rejected."""
 
     START = "start"
     SWAP = "swap"
     ROLLBACK = "rollback"
+    MARK = "mark"
 
 
 class Outcome(StrEnum):
