@@ -18,6 +18,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 _SUFFIX = ".sock"
+_FRESH = ".new"  # of one that does not listen yet
+_BEGINS_WITHIN = 60.0  # seconds; what is older was killed before it did
 _WAITING = 64
 _ASKER_SECONDS = 5.0
 _PATIENCE_OF_A_CONNECT = 0.5  # seconds; the kernel answers it, whatever the other process does
@@ -43,7 +45,7 @@ class Processes:
     def start(self) -> None:
         """Shows itself to the others from here on. Never raises."""
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        fresh = self._path.with_suffix(".new")
+        fresh = self._path.with_suffix(_FRESH)
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _near(self._folder) as near:
@@ -86,15 +88,17 @@ class Processes:
         return found
 
     def _sweep(self) -> None:
-        """Removes what killed processes left."""
+        """Removes what killed processes left, and nothing of one that begins at this moment. Never raises."""
         for path in self._folder.glob(f"{self._host}-*"):
-            if path != self._path:
+            with suppress(OSError):
+                if path == self._path or (
+                    path.suffix == _FRESH and time.time() - path.stat().st_mtime < _BEGINS_WITHIN
+                ):
+                    continue
                 try:
                     self._ask(path, time.monotonic())
                 except (ConnectionRefusedError, FileNotFoundError):
                     path.unlink(missing_ok=True)
-                except OSError:
-                    continue
 
     def _ask(self, path: Path, deadline: float) -> bytes:
         """Raises ConnectionRefusedError for one that is gone, OSError for one that is silent."""

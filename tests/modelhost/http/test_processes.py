@@ -152,6 +152,22 @@ def test_a_silent_process_is_named_a_dead_one_is_not_and_one_with_a_port_of_its_
     again.close()
 
 
+def test_one_that_begins_takes_another_that_begins_for_dead_only_when_that_takes_too_long(tmp_path: Path) -> None:
+    first = Processes(tmp_path, lambda: b"")
+    first.start()
+    (name,) = [path.name for path in tmp_path.iterdir()]
+    fresh = tmp_path / f"{name.split('-')[0]}-1-0.new"
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(fresh))  # and does not listen yet
+        for old, stays in ((0, True), (3600, False)):
+            os.utime(fresh, (fresh.stat().st_mtime - old,) * 2)
+            second = Processes(tmp_path, lambda: b"")
+            second.start()
+            second.close()
+            assert fresh.exists() is stays
+    first.close()
+
+
 def test_what_is_put_together_is_the_metrics_of_each_with_its_name() -> None:
     def of(value: float) -> CollectorRegistry:
         registry = CollectorRegistry()
