@@ -123,7 +123,8 @@ class Desk:
 
     def model_registry(self, where: str | None, section: Models | None) -> ModelRegistry:
         """The registry that is named, else the manifest's. Raises UsageError where there is none."""
-        from release.models.place import Place, opened
+        from release.models.opening import opened
+        from release.models.place import Place
 
         named = section.registry if where is None and section is not None else where
         if named is None:

@@ -1,19 +1,13 @@
-"""Where versions of models are, and how a registry there is opened; modelhost is imported only then."""
+"""Where versions of models are."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from release.errors import UsageError
-from release.models.failures import mapped
-
-if TYPE_CHECKING:
-    from release.models.registry import ModelRegistry
 
 
 @dataclass(frozen=True)
@@ -39,11 +33,3 @@ class Place:
     @property
     def pulled(self) -> Path:
         return self.cache / hashlib.sha256(self.where.rstrip("/").encode()).hexdigest()[:16]
-
-
-def opened(place: Place, tell: Callable[[str], None]) -> ModelRegistry:
-    """The registry there; nothing of it is read yet. Raises UsageError for a URL that cannot be used, ModelsError."""
-    with mapped(tell):
-        from release.models.registry import ModelRegistry
-
-        return ModelRegistry(place, tell)

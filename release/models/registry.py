@@ -1,6 +1,6 @@
 """A registry of models as the toolkit asks it: in a directory, here or mounted, or on an object store.
 
-Made by `place.opened`. All of its errors are the toolkit's own.
+Made by `opening.opened`. All of its errors are the toolkit's own.
 """
 
 from __future__ import annotations

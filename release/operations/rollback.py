@@ -9,22 +9,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from release.engine.base import Instance, State
-from release.errors import EngineError, Interrupted, LedgerError, ProxyError, Refused, ReleaseError
-from release.ledger.records import DeploymentRow, DeploymentState, Kind, ReleaseRow, Standing, SwitchRow
+from release.engine.base import State
+from release.errors import Interrupted, LedgerError, ProxyError, Refused, ReleaseError
+from release.ledger.records import DeploymentRow, DeploymentState, Kind, ReleaseRow, Standing
 from release.ledger.store import utc_now
 from release.naming import Slot
-from release.operations import standby
+from release.operations import going_back, standby
 from release.operations.glance import Glance
 from release.operations.result import Result, live_release
 from release.operations.standby import Way
-from release.operations.telling import announce, quietly, told
+from release.operations.telling import quietly
 from release.pipeline.events import Began, Ended, Said
-from release.proxy.base import Switched, Traffic
+from release.proxy.base import Switched
 from release.rollout import identity, targets
 
 if TYPE_CHECKING:
-    from release.rollout.deployment import Deployment
     from release.rollout.hands import Hands
 
 PROBE_SECONDS = 0.3
@@ -139,21 +138,22 @@ def _go(hands: Hands, row: DeploymentRow, target: ReleaseRow, reason: str, began
         with quietly(hands, "the start of this rollback"):
             hands.ledger.begin(row)
         try:
-            switched, warm = _switch(hands, row, target, began, glance)
+            switched, warm = going_back.switch(hands, row, target, began, glance)
         except BaseException as error:
             _record_failure(hands, row, error)
             raise
         milliseconds = (time.monotonic() - began) * 1000
         problem = _verified(hands, switched)
-        _record(hands, row, target, reason)
+        going_back.record(hands, row, target, reason)
         if glance.soon() is not None:
-            tend(hands, row)
+            going_back.tend(hands, row)
         else:
-            _leave_untended(hands, row)
+            going_back.leave_untended(hands, row)
     from release.notify import Occasion
 
-    left = "stays good" if row.facts.get("forward") else "is withdrawn"
-    text = f"{target.name} is live again on {row.slot}" + (f"; {row.previous_release} {left}" if _left(row) else "")
+    text = f"{target.name} is live again on {row.slot}"
+    if going_back.leaves_another(row):
+        text += f"; {row.previous_release} {'stays good' if row.facts.get('forward') else 'is withdrawn'}"
     hands.report(Ended(row.id, "live", text, time.monotonic() - began))
     hands.notify(Occasion.ROLLED_BACK, row.previous_release or "", f"{text}. {reason}".strip(), target.name)
     if problem is not None:
@@ -166,79 +166,6 @@ def _go(hands: Hands, row: DeploymentRow, target: ReleaseRow, reason: str, began
         "milliseconds": round(milliseconds, 1),
     }
     return Result(0, "rolled back", text, row.id, target.name, data)
-
-
-def _switch(
-    hands: Hands, row: DeploymentRow, target: ReleaseRow, began: float, glance: Glance
-) -> tuple[Switched, bool]:
-    """Traffic is on the target; whether it was a warm standby."""
-    slot = Slot(row.slot or Slot.BLUE)
-    announce(hands, "probe")
-    way = _way(hands, row, target, slot, glance)
-    switched = None
-    if way is not None and way.how == "warm" and standby.answers(hands, target, slot, PROBE_SECONDS):
-        told(hands, "probe", "the warm standby answers", began)
-        moved = _announced(hands)
-        switched = _move(hands, row, slot, target.name, way)
-    warm = switched is not None
-    if switched is None:
-        from release.operations import cold
-
-        if way is None or (way.how, way.instance) == ("warm", None):
-            way = standby.way_to(hands, target, slot, _in_its_own_time(glance))
-        told(hands, "probe", cold.start(hands, row, way), began)
-        moved = _announced(hands)
-        switched = _move(hands, row, slot, target.name)
-    assert switched is not None
-    told(hands, "switch", f"traffic is on {slot} ({switched.microseconds:.0f} µs)", moved)
-    return switched, warm
-
-
-def _way(hands: Hands, row: DeploymentRow, target: ReleaseRow, slot: Slot, glance: Glance) -> Way | None:
-    """By the engine where it answers soon; else by the ledger, which knows no more than warm standbys."""
-    mine = glance.soon()
-    if mine is not None:
-        return standby.way_to(hands, target, slot, mine)
-    way = standby.recorded_way(hands, target, slot, row.id)
-    if way is not None:
-        hands.report(Said("the engine does not answer; the standby itself is asked whether it is ready", "warning"))
-    return way
-
-
-def _in_its_own_time(glance: Glance) -> list[Instance]:
-    try:
-        return glance.whole()
-    except EngineError as error:
-        text = f"{error.message}, and no warm standby does either: nothing was changed"
-        raise EngineError(text, hint=error.hint, **error.context) from error
-
-
-def _announced(hands: Hands) -> float:
-    announce(hands, "switch")
-    return time.monotonic()
-
-
-def _move(hands: Hands, row: DeploymentRow, slot: Slot, release: str, warm: Way | None = None) -> Switched | None:
-    """Raises the epoch first: a deployment under way reads it before its next effect and ends as superseded.
-
-    None where such a run has begun to stop the standby. Once traffic has moved, a signal ends nothing any more.
-    """
-    with hands.interruption.shield(), hands.traffic_lock():
-        with quietly(hands, "that this supersedes a running deployment"):
-            hands.ledger.raise_epoch()
-        if warm is not None and not standby.is_left_alone(hands, warm, row.id):
-            return None
-        switched = hands.front.switch.restore(Traffic.all_to(slot, row.id))
-        hands.interruption.disarm()
-    with quietly(hands, "the switch"):
-        before = None if switched.before is None else switched.before.green
-        hands.ledger.save_switch(
-            SwitchRow(
-                row.id, utc_now(), before, switched.after.green, switched.microseconds, release, hands.actor, "rollback"
-            )
-        )
-        hands.ledger.remember(row.id, switching_at=time.time(), microseconds=switched.microseconds)
-    return switched
 
 
 def _verified(hands: Hands, switched: Switched) -> ProxyError | None:
@@ -258,90 +185,12 @@ def _verified(hands: Hands, switched: Switched) -> ProxyError | None:
     return None
 
 
-def _left(row: DeploymentRow) -> bool:
-    return row.previous_release not in (None, row.release)
-
-
-def _record(hands: Hands, row: DeploymentRow, target: ReleaseRow, reason: str) -> None:
-    with quietly(hands, "the outcome of this rollback"):
-        left = hands.ledger.release(row.previous_release or "")
-        if left is not None and _left(row) and left.standing in _WITHDRAWABLE and not row.facts.get("forward"):
-            why = reason or f"rolled back to {target.name}"
-            hands.ledger.set_standing(left.name, Standing.WITHDRAWN, why, hands.actor)
-        hands.ledger.set_standing(
-            target.name, Standing.GOOD, f"rolled back to, from {row.previous_release}", hands.actor
-        )
-        hands.ledger.mark_live(target.name, utc_now())
-        hands.ledger.finish(row.id, DeploymentState.LIVE, 0, f"rolled back from {row.previous_release}")
-
-
 def _record_failure(hands: Hands, row: DeploymentRow, error: BaseException) -> None:
     """Traffic has not moved, and what a cold start had begun is taken back."""
     state = DeploymentState.UNDONE if isinstance(error, Interrupted) else DeploymentState.FAILED
     code, text = (error.exit_code, error.message) if isinstance(error, ReleaseError) else (3, str(error))
     with quietly(hands, "how this rollback ended"):
         hands.ledger.finish(row.id, state, code, text)
-
-
-def tend(hands: Hands, row: DeploymentRow) -> bool:
-    """What serves comes back after a reboot, and what a cold start stopped in its slot goes. False where the engine
-    does not do it: that is told, and left to the next command that settles."""
-    try:
-        for instance in hands.engine.instances(hands.scope):
-            if instance.release == row.release and instance.slot == row.slot and instance.state is State.RUNNING:
-                hands.engine.keep(instance.id, True)
-            elif instance.slot == row.slot and instance.state is State.EXITED:
-                hands.engine.remove(instance.id)  # a cold start stopped it here; the standby is in the other slot
-    except EngineError as error:
-        hands.report(Said(f"{row.release} may not be back after a reboot: {error.message}", "warning"))
-        _leave_untended(hands, row)
-        return False
-    return True
-
-
-def _leave_untended(hands: Hands, row: DeploymentRow) -> None:
-    with quietly(hands, "that the engine was away"):
-        hands.ledger.remember(row.id, untended=True)
-
-
-def finish_forward(deployment: Deployment) -> str:
-    """Brings a rollback whose process died to its end; where it cannot be had, closes it and says why."""
-    from release.operations import cold
-    from release.rollout.switching import record_missed
-
-    hands, row = deployment.hands, deployment.row
-    lost = f"{row.id}: a rollback to {row.release} had lost its process"
-    target = hands.ledger.release(row.release)
-    traffic = _traffic_or_none(hands)
-    moved = traffic is not None and _is_its(hands, row, traffic)
-    if target is None or (traffic is not None and not moved and traffic.owner != deployment.fact("owner_before")):
-        cold.remove_own(hands, row)
-        hands.ledger.finish(row.id, DeploymentState.SUPERSEDED, 6, "traffic was moved by somebody else since")
-        return f"{lost}, and traffic was moved since; closed"
-    try:
-        if not moved:
-            cold.remove_own(hands, row)
-            switched, _ = _switch(hands, row, target, time.monotonic(), Glance(hands))
-            hands.front.verify(switched.after)
-        record_missed(deployment)
-        _record(hands, row, target, str(deployment.fact("reason", "")))
-        tend(hands, row)
-    except ReleaseError as error:
-        hands.ledger.finish(row.id, DeploymentState.FAILED, error.exit_code, error.message)
-        return f"{lost}, and cannot be finished ({error.message}); what served before serves on"
-    return f"{lost}; it is finished"
-
-
-def _traffic_or_none(hands: Hands) -> Traffic | None:
-    try:
-        return hands.front.switch.get()
-    except ProxyError:
-        return None
-
-
-def _is_its(hands: Hands, row: DeploymentRow, traffic: Traffic) -> bool:
-    """On a full disk a switch takes whatever flags lie there, and they name another owner."""
-    return traffic.owner == row.id or (traffic.live == row.slot and live_release(hands, traffic.live) == row.release)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ from release.errors import Locked, ReleaseError
 from release.ledger.journal import Journal
 from release.ledger.records import DeploymentRow, DeploymentState, Kind, Standing, StepState
 from release.naming import ReleaseName
+from release.operations.finishing import finish_forward
+from release.operations.going_back import tend
 from release.operations.scratch import sweep
 from release.pipeline.events import Said
 from release.pipeline.runner import Runner
@@ -82,8 +84,6 @@ def _settle_observation(deployment: Deployment) -> str:
 
 def _settle_rollbacks(hands: Hands) -> list[str]:
     """A rollback is always finished forward, unless it is under way: then its lock is held."""
-    from release.operations.rollback import finish_forward
-
     if not any(row.kind is Kind.ROLLBACK for row in hands.ledger.unfinished()):
         return []
     try:
@@ -139,8 +139,6 @@ def _finish_forward(hands: Hands, row: DeploymentRow) -> str | None:
 
 def _tend_again(hands: Hands, row: DeploymentRow) -> str | None:
     """What a rollback could not do for its release while the engine was away."""
-    from release.operations.rollback import tend
-
     if row.kind is not Kind.ROLLBACK or row.state is DeploymentState.RUNNING or not row.facts.get("untended"):
         return None
     if Deployment(hands, row).serves() and not tend(hands, row):

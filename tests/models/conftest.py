@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from release.models.place import Place, opened
+from release.models.opening import opened
+from release.models.place import Place
 from release.models.registry import ModelRegistry
 from tests.support.versions import Publish, publishing
 
