@@ -1,6 +1,7 @@
 """All benchmarks, one after the other: `python -m benchmarks [NAME …] [--quick]`; one JSON file with all of it.
 
-The name of a package stands for all that are in it: `python -m benchmarks modelhost`.
+The name of a package stands for all that are in it: `python -m benchmarks modelhost`. Those that are named replace
+what the day's file says of them, and leave the rest of it.
 """
 
 from __future__ import annotations
@@ -54,11 +55,13 @@ def main() -> int:
             found[name] = document
         if code != 0:
             failed.append(name)
+    place = options.json or (None if options.quick else RESULTS / f"{today}.json")
+    if options.names and options.json is None:
+        found = {**measured(place), **found}
     document = {"date": today, "machine": machine(), "benchmarks": found}
     if summary := list(rows(found)):
         document["summary"] = summary
         publish("All in all", summary, [f"{today}; the README quotes these where it says how fast."], None)
-    place = options.json or (None if options.quick else RESULTS / f"{today}.json")
     if place is not None:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(json.dumps(document, indent=2) + "\n")
@@ -66,6 +69,14 @@ def main() -> int:
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def measured(place: Path | None) -> dict[str, Any]:
+    """What the day's file says already, which a run of some benchmarks leaves as it is; nothing without a file."""
+    if place is None or not place.exists():
+        return {}
+    benchmarks: dict[str, Any] = json.loads(place.read_text())["benchmarks"]
+    return benchmarks
 
 
 def meant(name: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.__main__ import meant
+from benchmarks.__main__ import meant, measured
 from benchmarks.summary import FIGURES
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +71,13 @@ def test_the_name_of_a_package_stands_for_all_in_it() -> None:
     assert meant("modelhost") == ["modelhost.swap", "modelhost.large", "modelhost.ways", "modelhost.lazy"]
     assert meant("modelhost.swap") == ["modelhost.swap"]
     assert meant("switch") == ["switch"]
+
+
+def test_a_run_of_some_leaves_the_rest_of_the_days_file(tmp_path: Path) -> None:
+    place = tmp_path / "today.json"
+    assert measured(place) == measured(None) == {}
+    place.write_text(json.dumps({"date": "today", "benchmarks": {"switch": {"rows": []}}}))
+    assert measured(place) == {"switch": {"rows": []}}
 
 
 def test_an_unknown_benchmark_is_named_with_those_that_there_are() -> None:
