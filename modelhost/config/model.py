@@ -138,9 +138,16 @@ class ComponentSection(Section):
 
 
 class MemorySection(Section):
-    """Bytes that all versions in memory may take together; None for no limit."""
+    """`budget`: bytes that all versions in memory may take together, by default 80 % of what the machine and its
+    control groups leave free at the start. `workers`: processes of this service that share it, each with its part.
+
+    `keep_previous`: what was replaced stays in memory for a quick way back, until another set is loaded or somebody
+    needs its room; else it leaves with its last request. What the code of the service says goes before these two.
+    """
 
     budget: Size | None = None
+    keep_previous: bool = Field(default=True, strict=True)
+    workers: int = Field(default=1, ge=1, le=1024)
 
 
 class RuleSection(Section):

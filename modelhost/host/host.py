@@ -52,9 +52,9 @@ class ModelHost:
         loaders: Mapping[str, Loader],
         *,
         state: Path,
-        workers: int = 1,
+        workers: int | None = None,
         fallbacks: Iterable[Loaded] = (),
-        keep_previous: bool = True,
+        keep_previous: bool | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         def current() -> Settings:
@@ -68,7 +68,7 @@ class ModelHost:
         self.pool = Pool(
             ForLoading(registry, current),
             kept,
-            budget_of(configuration.current, workers),
+            budget_of(configuration.current, configuration.current.memory.workers if workers is None else workers),
             placement=placement_in(current),
             checks=checks,
         )
@@ -78,7 +78,7 @@ class ModelHost:
             self.pool,
             History(state / HISTORY_FILE),
             fallbacks=self.fallbacks,
-            keep_previous=keep_previous,
+            keep_previous=configuration.current.memory.keep_previous if keep_previous is None else keep_previous,
         )
         self.shelf = Shelf(registry, self.pool, current)
         self.rejections = Rejections(registry, self.shelf, self.serving)
@@ -97,6 +97,8 @@ class ModelHost:
         self._closing: list[Callable[[], None]] = []
         self._closed = threading.Lock()
         configuration.follow("the host", reloading.refuse_what_needs_a_start)
+        if keep_previous is None:
+            configuration.follow("the way back", self._rekeep)
         configuration.follow("routing", self._rewire)
         configuration.follow("notes", self._notes.prepare)
 
@@ -108,17 +110,18 @@ class ModelHost:
         *,
         environ: Mapping[str, str] | None = None,
         state: Path | str | None = None,
-        workers: int = 1,
+        workers: int | None = None,
         fallbacks: Iterable[Loaded] = (),
-        keep_previous: bool = True,
+        keep_previous: bool | None = None,
         hangup: bool = True,
         start: bool = True,
         upkeep_seconds: float = UPKEEP_SECONDS,
     ) -> ModelHost:
         """A host that serves when this returns. `loaders`: the name in version.json → what loads such a version.
 
-        `state`: folder of the history, by default `state` beside the configuration. `workers`: processes that share
-        this machine's memory. `hangup`: SIGHUP reloads the configuration, where this is the main thread.
+        `state`: folder of the history, by default `state` beside the configuration. `workers`, processes that share
+        this machine's memory, and `keep_previous` are what the configuration says, where they are not given here.
+        `hangup`: SIGHUP reloads the configuration, where this is the main thread.
         `start` False: somebody else says what serves, such as a cluster. Raises ConfigError, and what refused the first
         set where nothing could be found to serve.
         """
@@ -248,6 +251,10 @@ class ModelHost:
             self._wiring = before
 
         return reloading.Flip(make, set_back)
+
+    def _rekeep(self, new: Settings, old: Settings) -> reloading.Flip:
+        keep = self.serving.live.keep_previous
+        return reloading.Flip(lambda: keep(new.memory.keep_previous), lambda: keep(old.memory.keep_previous))
 
     def _redefault(self, new: Settings, old: Settings) -> reloading.Defaults:
         return reloading.Defaults(self.serving, reloading.new_defaults(new, old)).prepare()

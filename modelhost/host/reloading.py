@@ -20,8 +20,10 @@ WHO = "configuration"
 
 
 def refuse_what_needs_a_start(new: Settings, old: Settings) -> Prepared:
-    """Raises ConfigError where the registry, the budget, the cluster, the components or their fallbacks differ."""
-    found = [name for name in ("registry", "memory", "cluster") if getattr(new, name) != getattr(old, name)]
+    """Raises ConfigError where the registry, the budget or its workers, the cluster, the components or their fallbacks
+    differ."""
+    found = [name for name in ("registry", "cluster") if getattr(new, name) != getattr(old, name)]
+    found += [f"memory.{key}" for key in ("budget", "workers") if getattr(new.memory, key) != getattr(old.memory, key)]
     if new.components.keys() != old.components.keys():
         found.append("the names of the components")
     elif any(new.components[name].fallback != old.components[name].fallback for name in new.components):

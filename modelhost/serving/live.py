@@ -121,6 +121,17 @@ class Live:
             self._pool.discard(*key)
         return seconds
 
+    def keep_previous(self, keep: bool) -> None:
+        """Whether the set before stays, from now on; what was kept leaves at once where it is not to."""
+        with self._lock:
+            self._keep_previous = keep
+            gone = frozenset() if keep else self._standby
+            if gone:
+                self._standby = frozenset()
+                self._pool.spare(())
+        for key in gone:
+            self._pool.discard(*key)
+
     def leaving(self) -> list[ServingSet]:
         """Sets that serve no new request, and still some old one."""
         with self._lock:

@@ -99,7 +99,7 @@ def test_a_whole_file_means_what_it_says(tmp_path: Path) -> None:
 def test_the_least_that_a_file_holds(tmp_path: Path) -> None:
     settings = loaded(tmp_path, LEAST)
     assert settings.components["model"].default == "latest"
-    assert settings.memory.budget is None
+    assert (settings.memory.budget, settings.memory.keep_previous, settings.memory.workers) == (None, True, 1)
     assert settings.notify == ()
 
 
@@ -138,6 +138,9 @@ def test_what_notify_holds_is_shown_nowhere(tmp_path: Path) -> None:
         (LEAST.replace("model:", "Model!:"), "components.Model! is not a valid name; it must match"),
         (LEAST + "memory: {budget: 2 apples}\n", "memory.budget has the unit apples; write a size such as 2GiB"),
         (LEAST + "memory: {budget: true}\n", "memory.budget is not a size such as 2GiB"),
+        (LEAST + "memory: {keep_previous: maybe}\n", "memory.keep_previous is 'maybe'; write true or false"),
+        (LEAST + "memory: {workers: 0}\n", "memory.workers is 0"),
+        (LEAST + "memory: {workers: 1.5}\n", "memory.workers is 1.5; write a whole number"),
         (LEAST + "sets: {all: [model, modle]}\n", "sets.all[1] names modle, which is no component; did you mean"),
         (LEAST + "sets: {all: [model]}\n", "sets.all is too short; write at least 2"),
         (LEAST + "routing: {modell: {}}\n", "routing.modell names modell, which is no component or set; did you mean"),

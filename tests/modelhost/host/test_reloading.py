@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from modelhost.host.host import ModelHost
 from modelhost.routing.request import RequestFacts
 from tests.modelhost.host.service import PAIR, Service, words
+from tests.modelhost.serving.workshop import eventually
 
 RULE = """
 routing:
@@ -73,3 +77,50 @@ def test_requests_are_recorded_where_the_configuration_wants_that(service: Servi
     noted = json.loads(line)
     assert (noted["version"], noted["preview"], noted["confidence"]) == ("1.0.0", "abc…", 0.5)
     assert noted["id"] == models.id
+
+
+def of_model(host: ModelHost) -> list[str]:
+    return [each.version for each in host.pool.residents() if each.component == "model"]
+
+
+def test_what_was_replaced_stays_in_memory_unless_the_configuration_says_otherwise(service: Service) -> None:
+    service.pair("1.0.0", "1.1.0", "1.2.0")
+    host = service.open(FLAT)
+    host.promote({"translation": "1.0.0"}, who="ann", why="older")
+    assert of_model(host) == ["1.0.0", "1.2.0"]
+    service.write(FLAT.replace("10MB", "10MB, keep_previous: false"))
+    assert host.reload().changed == ("memory",)
+    assert of_model(host) == ["1.0.0"], "it leaves at once"
+    host.promote({"translation": "1.1.0"}, who="ann", why="newer")
+    eventually(lambda: of_model(host) == ["1.1.0"])
+    service.write(FLAT)
+    assert host.reload().ok
+    host.promote({"translation": "1.2.0"}, who="ann", why="newest")
+    assert of_model(host) == ["1.1.0", "1.2.0"]
+    again = service.open(FLAT.replace("10MB", "10MB, keep_previous: false"))
+    again.promote({"translation": "1.0.0"}, who="ann", why="older")
+    eventually(lambda: of_model(again) == ["1.0.0"])
+
+
+def test_what_the_code_says_of_memory_goes_before_the_configuration(service: Service) -> None:
+    service.pair("1.0.0", "1.1.0")
+    host = service.open(FLAT.replace("10MB", "10MB, keep_previous: false, workers: 4"), keep_previous=True, workers=2)
+    assert host.pool.budget.limit() == 5_000_000
+    host.promote({"translation": "1.0.0"}, who="ann", why="older")
+    assert of_model(host) == ["1.0.0", "1.1.0"]
+    service.write(FLAT.replace("10MB", "10MB, keep_previous: true, workers: 4"))
+    assert host.reload().ok
+    service.write(FLAT.replace("10MB", "10MB, keep_previous: false, workers: 4"))
+    assert host.reload().ok
+    assert of_model(host) == ["1.0.0", "1.1.0"]
+
+
+@pytest.mark.parametrize("key", ["budget", "workers"])
+def test_the_budget_is_divided_among_workers_and_another_needs_a_restart(service: Service, key: str) -> None:
+    service.pair("1.0.0")
+    host = service.open(FLAT.replace("10MB", "10MB, workers: 4"))
+    assert host.pool.budget.limit() == 2_500_000
+    service.write(FLAT.replace("10MB", {"budget": "9MB, workers: 4", "workers": "10MB, workers: 2"}[key]))
+    outcome = host.reload()
+    assert not outcome.ok and f"memory.{key} changed: restart" in outcome.error
+    assert host.pool.budget.limit() == 2_500_000
