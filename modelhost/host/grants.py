@@ -73,13 +73,12 @@ class Granter:
         if plan is None or not plan.overrides:
             return self._plain(base, plan)
         try:
-            lease = self._serving.variants.lease(plan.overrides, self._patience(plan, wait))
+            lease = self._serving.variants.lease(plan.overrides, self._patience(plan, wait), base)
         except ModelHostError as error:
             return self._instead(base, plan, facts, error)
         except BaseException:
             base.release()
             raise
-        base.release()
         return Grant(lease, plan.choice, plan.wiring.adapters)
 
     async def grant_async(self, facts: RequestFacts, about: str | None, wait: float | None) -> Grant:
@@ -88,13 +87,12 @@ class Granter:
         if plan is None or not plan.overrides:
             return self._plain(base, plan)
         try:
-            lease = await self._serving.variants.lease_async(plan.overrides, self._patience(plan, wait))
+            lease = await self._serving.variants.lease_async(plan.overrides, self._patience(plan, wait), base)
         except ModelHostError as error:
             return self._instead(base, plan, facts, error)
         except BaseException:
             base.release()
             raise
-        base.release()
         return Grant(lease, plan.choice, plan.wiring.adapters)
 
     def _begin(self, facts: RequestFacts, about: str | None) -> tuple[SetLease, _Plan | None]:

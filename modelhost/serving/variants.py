@@ -36,28 +36,34 @@ class Variants:
         self._lock = threading.Lock()
         self._sets: dict[tuple[str, tuple[tuple[str, str], ...]], None] = {}
 
-    def lease(self, overrides: Mapping[str, str], wait: float | None = 0.0) -> SetLease:
-        """A lease on the variant. Raises Loading after `wait` seconds, MateMismatch, and what a load raises."""
-        base = self._live.lease()
+    def lease(self, overrides: Mapping[str, str], wait: float | None = 0.0, base: SetLease | None = None) -> SetLease:
+        """A lease on the variant. Raises Loading after `wait` seconds, MateMismatch, and what a load raises.
+
+        `base`: on the set for which the overrides were chosen, where another may be live by now. It is given back with
+        the variant; after an error it is still the caller's.
+        """
+        live = base or self._live.lease()
         leases: list[Lease] = []
         try:
-            for component, version in self._other(overrides, base.set).items():
+            for component, version in self._other(overrides, live.set).items():
                 leases.append(self._pool.lease(component, version, wait))
-            return self._assemble(base, leases)
+            return self._assemble(live, leases)
         except BaseException:
-            _release(base, leases)
+            _release(leases, *([] if live is base else [live]))
             raise
 
-    async def lease_async(self, overrides: Mapping[str, str], wait: float | None = 0.0) -> SetLease:
+    async def lease_async(
+        self, overrides: Mapping[str, str], wait: float | None = 0.0, base: SetLease | None = None
+    ) -> SetLease:
         """`lease` for an event loop, which it never blocks."""
-        base = self._live.lease()
+        live = base or self._live.lease()
         leases: list[Lease] = []
         try:
-            for component, version in self._other(overrides, base.set).items():
+            for component, version in self._other(overrides, live.set).items():
                 leases.append(await self._pool.lease_async(component, version, wait))
-            return self._assemble(base, leases)
+            return self._assemble(live, leases)
         except BaseException:
-            _release(base, leases)
+            _release(leases, *([] if live is base else [live]))
             raise
 
     def _other(self, overrides: Mapping[str, str], live: ServingSet) -> dict[str, str]:
@@ -93,10 +99,9 @@ class Variants:
             lease._set = None
         held = lease._held
         assert isinstance(held, _Held)
-        _release(held.base, held.leases)
+        _release(held.leases, held.base)
 
 
-def _release(base: SetLease, leases: list[Lease]) -> None:
-    for lease in leases:
+def _release(leases: list[Lease], *bases: SetLease) -> None:
+    for lease in (*leases, *bases):
         lease.release()
-    base.release()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from modelhost.errors import ConfigError
+from modelhost.host.host import ModelHost
 from modelhost.host.watch import Answered, LoadFailure
 from modelhost.registry.base import Status
 from modelhost.routing.request import RequestFacts
-from tests.modelhost.host.service import Service, words
+from tests.modelhost.host.service import PAIR, Service, words
 from tests.modelhost.loading.published import damage, metadata
 from tests.modelhost.serving.workshop import eventually
 
@@ -111,3 +116,36 @@ def test_an_experiment_keeps_its_people(service: Service) -> None:
     first = dealt()
     assert set(first.values()) == {"model 1.0.0", "model 1.1.0"}
     assert dealt() == first
+
+
+def test_a_version_that_is_named_fits_the_set_for_which_it_was_chosen_also_where_that_flips_meanwhile(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mate that serves fits when the way is chosen; a moment later another serves, which does not."""
+    for old, new in (("1.0.0", "1.0.1"), ("1.1.0", "1.1.1")):
+        digest = service.shop.publish("tokenizer", old)
+        service.shop.publish("model", old, new, mates={"tokenizer": digest})
+    host = service.open(PAIR)
+    host.promote({"translation": "1.0.0"}, who="ann", why="older")
+    host.load("model", "1.0.1")
+    overrides = host.shelf.overrides
+
+    def flipping(*about: Any) -> Mapping[str, str]:
+        found = overrides(*about)
+        host.promote({"translation": "1.1.0"}, who="ann", why="better")
+        return found
+
+    for ask in (words, lambda *asked: asyncio.run(_words(*asked))):
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(host.shelf, "overrides", flipping)
+            said = ask(host, RequestFacts(version="1.0.1"), "translation")
+        assert said == {"model": "model 1.0.1", "tokenizer": "tokenizer 1.0.0"}
+        assert words(host) == {"model": "model 1.1.0", "tokenizer": "tokenizer 1.1.0"}
+        assert {each.leases - len(each.holders) for each in host.pool.residents()} == {0}
+        assert not host.serving.live.leaving()
+        host.promote({"translation": "1.0.0"}, who="ann", why="older")
+
+
+async def _words(host: ModelHost, *arguments: Any) -> dict[str, str]:
+    async with host.request(*arguments) as models:
+        return {name: models[name].model() for name in models.set}
