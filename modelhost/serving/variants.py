@@ -103,5 +103,7 @@ class Variants:
 
 
 def _release(leases: list[Lease], *bases: SetLease) -> None:
-    for lease in (*leases, *bases):
+    for lease in leases:
         lease.release()
+    for base in bases:
+        base.release()
