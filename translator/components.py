@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelhost.errors import IntegrityError
+from modelhost.config.model import ComponentSection
+from modelhost.errors import ConfigError, IntegrityError
 from modelhost.loading.base import Loaded, Loader, Placement
 from modelhost.registry.base import Entry
 from translator import postprocessing
-from translator.bundle import MARIAN, POSTPROCESSING, TOKENIZER
+from translator.bundle import COMPONENTS, MARIAN, POSTPROCESSING, TOKENIZER
 from translator.conversion import COMPILED
 from translator.ctranslate import CompiledNetwork
 from translator.errors import StartError
@@ -20,6 +22,7 @@ from translator.tokenizer import Tokenizer
 from translator.torch_engine import TorchNetwork
 from translator.worker import Worker
 
+DEVICE = "cpu"  # where both engines compute
 WIDE = 2  # half-precision weights are computed as 32-bit floats
 
 
@@ -83,12 +86,13 @@ class ModelLoader:
         return WIDE * sum(file.bytes for file in entry.info.files if COMPILED not in file.path)
 
     def load(self, entry: Entry, placement: Placement) -> Loaded:
-        """Raises IntegrityError where the files are no such model."""
+        """Raises IntegrityError where the files are no such model, ConfigError for a device on which none computes."""
+        demand_device(f"{entry.component} {entry.version}", [placement.device])
         try:
             network = self.network(entry, placement)
         except StartError as error:
             raise IntegrityError(f"{entry.component} {entry.version}: {error}") from error
-        worker = Worker(self.waiting)
+        worker = Worker(self.waiting, placement.batch_size)
         worker.start()
         return Loaded(entry, Computing(network, worker), self.estimate(entry, placement), placement, worker.close)
 
@@ -134,3 +138,19 @@ def loaders(waiting: int, beams: int, allow_pickle: bool, engine: str) -> dict[s
         TOKENIZER: TokenizerLoader(),
         POSTPROCESSING: PostprocessingLoader(),
     }
+
+
+def demand_devices(components: Mapping[str, ComponentSection]) -> None:
+    """Raises ConfigError where a component, or a version of one, is to run on a device on which nothing here runs."""
+    for name in COMPONENTS:
+        if name in components:
+            demand_device(f"components.{name}", components[name].devices)
+
+
+def demand_device(what: str, devices: Iterable[str]) -> None:
+    """Raises ConfigError for any but the one that there is."""
+    if others := sorted(set(devices) - {DEVICE}):
+        raise ConfigError(
+            f"{what} is to run on {', '.join(others)}, and both engines compute on {DEVICE} alone",
+            f"write `device: {DEVICE}`, or leave it out",
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -12,17 +13,21 @@ from typing import Any
 import yaml
 
 from modelhost.cluster.membership import Membership
+from modelhost.config.load import load
+from modelhost.config.model import Settings as Configured
+from modelhost.config.reload import Prepared
 from modelhost.errors import ModelHostError
 from modelhost.host.host import ModelHost
+from modelhost.host.reloading import Nothing
 from modelhost.loading.base import Loaded
 from modelhost.metadata import canonical_version
 from modelhost.registry.base import Entry, Status
 from modelhost.registry.directory import DirectoryRegistry
 from translator import bundle
 from translator.bundle import COMPONENTS, MODEL, POSTPROCESSING, TOKENIZER, name_of
-from translator.components import loaders
+from translator.components import demand_devices, loaders
 from translator.errors import StartError
-from translator.model import Translator
+from translator.model import BATCH, Translator
 from translator.settings import MODELS, Settings, model_folders
 from translator.state import demand_state, state_folder
 
@@ -53,6 +58,8 @@ class Hosting:
                 if registry.parent == scratch:
                     registry.mkdir()
                 (scratch / "modelhost.yaml").write_text(yaml.safe_dump(configured(settings, registry)))
+            # Before the host asks a device for its memory, which is another thing to be told.
+            demand_devices(load(configuration, os.environ).components)
             host = ModelHost.open(
                 configuration,
                 loaders(settings.limits.waiting, settings.beams, settings.allow_pickle, settings.engine),
@@ -62,6 +69,7 @@ class Hosting:
             lacking = set(COMPONENTS) - host.settings.components.keys()
             if lacking:
                 raise StartError(f"{configuration} has no component {', '.join(sorted(lacking))}")
+            host.configuration.follow("the translator", refuse_devices)
             demand_state(settings)
             return cls(settings, host, registry, scratch)
         except BaseException as error:
@@ -134,6 +142,12 @@ class Hosting:
         return found
 
 
+def refuse_devices(new: Configured, old: Configured) -> Prepared:
+    """For a reload: raises ConfigError for a device on which nothing here runs."""
+    demand_devices(new.components)
+    return Nothing()
+
+
 def is_number(text: str) -> bool:
     """Whether it is a version, with a `v` before it or not."""
     try:
@@ -168,6 +182,7 @@ def configured(settings: Settings, registry: Path) -> Mapping[str, Any]:
     there = published(registry) or [bundle.version_of(folder) for folder in bundled_folders(settings)]
     model: dict[str, Any] = {
         "threads": settings.threads,
+        "batch_size": BATCH,
         "routable": there,
         "fallback": FALLBACK,
     }
@@ -184,4 +199,6 @@ def configured(settings: Settings, registry: Path) -> Mapping[str, Any]:
 
 def translator_of(members: Mapping[str, Loaded]) -> Translator:
     """The three parts of a set whose model is a model, and no fallback."""
-    return Translator(members[TOKENIZER].model, members[MODEL].model.network, members[POSTPROCESSING].model)
+    model = members[MODEL]
+    parts = members[TOKENIZER].model, model.model.network, members[POSTPROCESSING].model
+    return Translator(*parts, model.placement.batch_size)

@@ -16,7 +16,7 @@ from translator.tokenizer import Tokenizer
 from translator.torch_engine import TorchNetwork, weights_file
 
 NEEDED = ("config.json", *VOCABULARY)
-LONGEST_BATCH = 64  # sentences in one forward
+BATCH = 32  # sentences in one forward, where nobody says how many
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,15 @@ def demand_directory(folder: Path, allow_pickle: bool = False) -> Path:
 
 @dataclass(frozen=True)
 class Translator:
-    """Three parts that fit. `translate` is not safe from two threads at once: `worker.py` sees to that."""
+    """Three parts that fit. `translate` is not safe from two threads at once: `worker.py` sees to that.
+
+    `batch`: sentences in one forward, at most.
+    """
 
     tokenizer: Tokenizer
     network: Network
     postprocessing: Postprocessing
+    batch: int = BATCH
 
     @classmethod
     def load(cls, folder: Path, threads: int = 1, beams: int = 0, allow_pickle: bool = False) -> Translator:
@@ -66,13 +70,13 @@ class Translator:
         return self.translate(sentences)
 
     def translate(self, sentences: list[str]) -> Translated:
-        """Translate sentences, `LONGEST_BATCH` in a forward, those of similar length together."""
+        """Translate sentences, `batch` in a forward, those of similar length together."""
         rows = self.tokenizer.encode(sentences, self.network.longest) if sentences else []
         order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
         lines = [""] * len(rows)
         scores = [(0, 0.0)] * len(rows)
-        for start in range(0, len(order), LONGEST_BATCH):
-            chosen = order[start : start + LONGEST_BATCH]
+        for start in range(0, len(order), self.batch):
+            chosen = order[start : start + self.batch]
             found = self.network.write([rows[index] for index in chosen])
             texts = self.tokenizer.decode([each.pieces for each in found])
             for index, each, text in zip(chosen, found, texts, strict=True):

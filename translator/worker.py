@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from translator.errors import busy
-from translator.model import Translated
+from translator.model import BATCH, Translated
 
-TOGETHER = 32  # sentences taken into one batch
 Translate = Callable[[list[str]], Translated]
 
 
@@ -30,9 +29,13 @@ class Job:
 
 
 class Worker:
-    """Translate jobs one batch at a time; jobs of equal `translate` share one. Start once, close once."""
+    """Translate jobs one batch at a time; jobs of equal `translate` share one. Start once, close once.
 
-    def __init__(self, waiting: int) -> None:
+    `waiting`: jobs in the queue, at most; `together`: sentences at which a batch takes no further job.
+    """
+
+    def __init__(self, waiting: int, together: int = BATCH) -> None:
+        self._together = together
         self._jobs: queue.Queue[Job | None] = queue.Queue(maxsize=waiting)
         self._thread = threading.Thread(target=self._run, name="translator", daemon=True)
 
@@ -74,9 +77,9 @@ class Worker:
                 return
 
     def _gather(self, first: Job) -> tuple[list[Job], bool]:
-        """The first job and those that wait behind it, up to `TOGETHER` sentences; True if the end was among them."""
+        """The first job and those that wait behind it, up to `together` sentences; True if the end was among them."""
         jobs, size = [first], len(first.sentences)
-        while size < TOGETHER:
+        while size < self._together:
             try:
                 job = self._jobs.get_nowait()
             except queue.Empty:
