@@ -66,7 +66,8 @@ class Described:
 
 @dataclass(frozen=True)
 class Verified:
-    """`problems` has a phrase for each file that is not as it was published; none where all is well."""
+    """`problems` has a phrase for each file that is not as it was published; none where all is well. A service also
+    names what of its environment and mates is not as the version wants it."""
 
     component: str
     version: str
@@ -113,6 +114,9 @@ class Running(Protocol):
     """
 
     url: str
+
+    def is_there(self, component: str, version: str) -> bool:
+        """Whether it is in memory, or on its way there."""
 
     def prepare(self, component: str, version: str) -> bool:
         """Brings it into memory beside what serves, so that requests may name it; False where it was there."""

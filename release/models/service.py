@@ -13,10 +13,14 @@ from urllib.parse import quote
 from release.config.secret import Secret
 from release.errors import ModelsError, Refused, ReleaseError, Superseded, UsageError
 from release.models import sets
-from release.models.base import Held, Switched
+from release.models.base import Held, Switched, Verified
 
 VERSION_HEADER = "X-Model-Version"
 SET_HEADER = "X-Model-Set"
+_TOKEN = (
+    "put one into RELEASE_MODELS_TOKEN, or models.token of release.yaml; "
+    "where the service runs, `python -m modelhost.http.tokens add NAME ROLE` makes one (viewer, operator, admin)"
+)
 _CONNECT_S = 5.0
 _LOOK_S = 15.0
 _SWITCH_S = 900.0  # it loads and warms up gigabytes before it answers
@@ -84,6 +88,24 @@ class ModelService:
         """Out of memory. Raises Refused for one that serves."""
         path = f"/v2/repository/models/{quote(component, safe='')}/unload"
         self._ask("POST", path, {"parameters": {"version": version}}, _LOOK_S)
+
+    def in_memory(self, component: str, version: str) -> bool:
+        """Whether the process that answers has it there, or brings it there, or a cluster holds it."""
+        cluster = _mapping(self._ask("GET", "/status", None, _LOOK_S), self._base).get("cluster") or {}
+        if any((row.get("component"), row.get("version")) == (component, version) for row in cluster.get("held", ())):
+            return True
+        here = [held for held in self.held() if (held.component, held.version) == (component, version)]
+        return any(held.serves or held.state != "UNAVAILABLE" for held in here)
+
+    def verify(self, component: str, version: str | None, full: bool) -> Verified:
+        """What serves, or a version, against what was published; an operator's right. Raises UsageError."""
+        named = {"version": version} if version is not None else {}
+        path = f"/verify/{quote(component, safe='')}"
+        told = _mapping(self._ask("POST", path, {"full": full, **named}, _SWITCH_S), self._base)
+        number, differs = told.get("version"), told.get("differs")
+        if not isinstance(number, str) or not isinstance(differs, list):
+            raise _stranger(self._base)
+        return Verified(component, number, tuple(str(each) for each in differs))
 
     def generation(self) -> int:
         """The number of the set that serves; in a cluster, of the one that all are to serve."""
@@ -221,6 +243,9 @@ class ServiceBoard:
         together = {name: (was, now) for name, (was, now) in moved.items() if was != now}
         return Switched(before, after, before != after, _with_notes(text, told), together)
 
+    def is_there(self, component: str, version: str) -> bool:
+        return self._service.in_memory(component, version)
+
     def prepare(self, component: str, version: str) -> bool:
         return self._service.load(component, version)  # asked always: what one process holds, the next may not
 
@@ -254,10 +279,10 @@ def _read(status: int, content: bytes, base: str, path: str) -> Any:
             hint="name the address of a service on modelhost; `models.prefix` says where its API is mounted",
         )
     kind = Superseded if body["kind"] == "Superseded" else _error_of(status)
-    hint = str(body.get("hint") or "") or None
+    error, hint = str(body.get("error", "")), str(body.get("hint") or "") or None
     if status in (401, 403):
-        hint = f"{hint or 'send a token'}: models.token in release.yaml, or RELEASE_MODELS_TOKEN"
-    raise kind(str(body.get("error", "")), hint=hint, reason=str(body["kind"]))
+        error, hint = f"{base} refuses the token: {error}" if status == 403 else f"{base}: {error}", _TOKEN
+    raise kind(error, hint=hint, reason=str(body["kind"]))
 
 
 def _error_of(status: int) -> type[ReleaseError]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from release.checks.base import Subject, Target
 from release.errors import Refused, ReleaseError, UsageError
 from release.ledger.records import StepState
 from release.models.base import Board, Running
-from release.pipeline.events import StepBegan, StepEnded, StepProgress, VerdictGiven
+from release.pipeline.events import Said, StepBegan, StepEnded, StepProgress, VerdictGiven
 from release.rollout.hands import Hands
 from release.verdict import Outcome, Verdict, no_data, skipped
 
@@ -51,12 +51,33 @@ def with_cases(section: Quality | None, cases: Path | None) -> Quality | None:
     return section.model_copy(update={"cases": str(cases.absolute())})
 
 
-def require(hands: Hands, switch_id: str, gate: Gate, board: Board, versions: Mapping[str, str]) -> Verdict:
+@contextlib.contextmanager
+def passed(hands: Hands, switch_id: str, gate: Gate, board: Board, versions: Mapping[str, str]) -> Iterator[Verdict]:
     """Asks these as one set (component → version; requests name the first), keeps the verdict under the switch's id,
-    and lets only green through. Raises Refused."""
+    and enters its block only where that is green. Raises Refused.
+
+    What it brought into the memory of a service leaves again where it, or the block, fails or is interrupted.
+    """
+    brought: list[tuple[str, str]] = []
+    try:
+        yield _require(hands, switch_id, gate, board, versions, brought)
+    except BaseException:
+        hands.interruption.disarm()  # a signal from here on does not cut what is taken back
+        _take_back(hands, board.running, brought)
+        raise
+
+
+def _require(
+    hands: Hands,
+    switch_id: str,
+    gate: Gate,
+    board: Board,
+    versions: Mapping[str, str],
+    brought: list[tuple[str, str]],
+) -> Verdict:
     hands.report(StepBegan(NAME))
     began = time.monotonic()
-    verdict = replace(_ask(hands, gate, board, versions), seconds=round(time.monotonic() - began, 3))
+    verdict = replace(_ask(hands, gate, board, versions, brought), seconds=round(time.monotonic() - began, 3))
     hands.ledger.save_verdict(switch_id, verdict)
     hands.report(VerdictGiven(verdict))
     hands.report(StepEnded(NAME, _STATES.get(verdict.outcome, StepState.FAILED), verdict.reason, verdict.seconds))
@@ -66,10 +87,13 @@ def require(hands: Hands, switch_id: str, gate: Gate, board: Board, versions: Ma
         hands.ledger.note("accepted no data", gate.accepted, switch_id, check=NAME, actor=hands.actor)
     elif not verdict.green:
         raise _refusal(verdict, board)
+    hands.interruption.check()  # what asks may have swallowed a signal
     return verdict
 
 
-def _ask(hands: Hands, gate: Gate, board: Board, versions: Mapping[str, str]) -> Verdict:
+def _ask(
+    hands: Hands, gate: Gate, board: Board, versions: Mapping[str, str], brought: list[tuple[str, str]]
+) -> Verdict:
     if gate.without is not None:
         return skipped(NAME, f"left out by {hands.actor}: {gate.without}")
     if gate.section is None:
@@ -79,29 +103,45 @@ def _ask(hands: Hands, gate: Gate, board: Board, versions: Mapping[str, str]) ->
     from release.checks.quality import QualityCheck
 
     running, live = board.running, _live(board, versions)
-    loaded: list[tuple[str, str]] = []
-    verdict = None
-    try:
-        for component, version in reversed([*versions.items()]):  # mates first
-            hands.report(StepProgress(NAME, f"loading {component} {version}"))
-            if running.prepare(component, version):
-                loaded.append((component, version))
-        with tempfile.TemporaryDirectory() as scratch:
-            subject = Subject(
-                candidate=_target(running, versions),
-                live=None if live is None else _target(running, live),
-                tree=gate.tree,
-                work=Path(scratch),
-                progress=lambda text: hands.report(StepProgress(NAME, text)),
-                alive=hands.interruption.check,
-            )
-            verdict = QualityCheck(gate.section, approved=gate.approved).run(subject)
-            return verdict
-    finally:
-        if verdict is None or not verdict.green:
-            for component, version in loaded:
-                with contextlib.suppress(ReleaseError):  # it leaves by itself, later
-                    running.leave(component, version)
+    for component, version in reversed([*versions.items()]):  # mates first
+        hands.report(StepProgress(NAME, f"loading {component} {version}"))
+        _bring(running, component, version, brought)
+    with tempfile.TemporaryDirectory() as scratch:
+        subject = Subject(
+            candidate=_target(running, versions),
+            live=None if live is None else _target(running, live),
+            tree=gate.tree,
+            work=Path(scratch),
+            progress=lambda text: hands.report(StepProgress(NAME, text)),
+            alive=hands.interruption.check,
+        )
+        return QualityCheck(gate.section, approved=gate.approved).run(subject)
+
+
+def _bring(running: Running, component: str, version: str, brought: list[tuple[str, str]]) -> None:
+    """Loads it, and adds it to what was `brought` where it was not there: before the load, because the service goes on
+    with one whose answer nobody waits for any more."""
+    name = component, version
+    if not running.is_there(component, version):
+        brought.append(name)
+    fresh = running.prepare(component, version)
+    if name in brought and not fresh:
+        brought.remove(name)  # somebody else was quicker
+    elif fresh and name not in brought:
+        brought.append(name)  # it was there, and is held from now on
+
+
+def _take_back(hands: Hands, running: Running | None, brought: list[tuple[str, str]]) -> None:
+    if running is None:
+        return  # a registry, where nothing is brought anywhere
+    for component, version in brought:
+        try:
+            running.leave(component, version)
+        except (Refused, UsageError):
+            continue  # it serves after all, or has left by itself
+        except ReleaseError as error:
+            text = f"{component} {version} was loaded for the gate and may still be in memory: {error.message}"
+            hands.report(Said(text, "warning"))
 
 
 def _live(board: Board, versions: Mapping[str, str]) -> dict[str, str] | None:

@@ -67,11 +67,11 @@ def promote(hands: Hands, board: Board, wish: Wish, gate: Gate, hold_lock: Calla
             board.demand_fit(versions)
             if wish.restore:
                 _restore(hands, board, switch_id, versions, wish.reason)
-            verdict = models_gate.require(hands, switch_id, gate, board, versions)
-            _require_unchanged(board, {**found, wish.component: before})
-            with hands.interruption.shield():
-                switched = board.promote(versions, hands.actor, wish.reason)
-                return recording.done(switched, f"{verdict.check}: {verdict.reason}")
+            with models_gate.passed(hands, switch_id, gate, board, versions) as verdict:
+                _require_unchanged(board, {**found, wish.component: before})
+                with hands.interruption.shield():
+                    switched = board.promote(versions, hands.actor, wish.reason)
+                    return recording.done(switched, f"{verdict.check}: {verdict.reason}")
 
 
 def _named(wish: Wish) -> dict[str, str]:
