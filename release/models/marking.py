@@ -1,4 +1,5 @@
-"""Promotion and rollback in a registry: marks in its status log, from which services take what `latest` means."""
+"""Promotion and rollback in a registry: marks in its status log. They say what `latest` means, with which a service
+begins that never served; what runs is switched in `service`."""
 
 from __future__ import annotations
 
@@ -11,6 +12,9 @@ from release.models.base import Switched
 
 if TYPE_CHECKING:
     from release.models.registry import ModelRegistry
+
+_KEPT = "a service that has served keeps what it serves, also over a restart, until --url switches it"
+_NOT_TOLD = "a service that runs is not told: --url takes it back"
 
 
 class RegistryBoard:
@@ -60,10 +64,10 @@ class RegistryBoard:
             self._registry.check(name, number)
         self._mark(fresh, was, who, why)
         after = {name: self.current(name) for name in numbers}
-        text = "; ".join(_how_it_is(name, number, was.get(name), after[name]) for name, number in numbers.items())
+        texts = [_how_it_is(name, number, was.get(name), after[name]) for name, number in numbers.items()]
         lead, *others = numbers
         together = {name: (before[name], after[name]) for name in others}
-        return Switched(before[lead], after[lead], bool(fresh), text, together)
+        return Switched(before[lead], after[lead], bool(fresh), "; ".join([*texts, _KEPT]), together)
 
     def _mark(self, fresh: Mapping[str, str], was: Mapping[str, str], who: str, why: str) -> None:
         """All or none, as far as the registry lets itself be written."""
@@ -102,7 +106,7 @@ class RegistryBoard:
         text = (
             f"`latest` means {component} {target} again; {', '.join(left)} {'is' if len(left) == 1 else 'are'} rejected"
         )
-        return Switched(before, target, True, "; ".join([text, *passed_over]))
+        return Switched(before, target, True, "; ".join([text, *passed_over, _NOT_TOLD]))
 
     def _target(self, component: str, number: str | None, stable: list[str]) -> tuple[str, list[str]]:
         """A stable version with whole files, and what was passed over on the way to it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,12 +75,31 @@ def verify(
 ) -> list[Verified]:
     """Every version, of one component or of all, or one alone; broken ones too. Raises UsageError for wrong names."""
     number = registry.number(component, version) if component is not None and version is not None else None
+    names = [component] if component is not None else registry.components()
+    return _verified(report, names, lambda name: registry.verify(name, full, number))
+
+
+def verify_running(
+    service: ModelService, component: str | None, version: str | None, full: bool, report: Report
+) -> list[Verified]:
+    """What serves, of one component or of all, or one version, as the service finds it. Raises UsageError for wrong
+    names, ModelsError for a token of too small a role."""
+    names = [component] if component is not None else list(service.serving())
+    if component is None:
+        for stand_in in service.stand_ins():
+            names.remove(stand_in.component)
+            text = f"of {stand_in.component} its fallback serves: code of the service, which nobody published"
+            report(Said(text, "warning"))
+    return _verified(report, names, lambda name: [service.verify(name, version, full)])
+
+
+def _verified(report: Report, names: Sequence[str], look: Callable[[str], list[Verified]]) -> list[Verified]:
     step, began = "verify", time.monotonic()
     report(StepBegan(step))
     found: list[Verified] = []
-    for name in [component] if component is not None else registry.components():
+    for name in names:
         report(StepProgress(step, name))
-        found += registry.verify(name, full, number)
+        found += look(name)
     state = StepState.FAILED if any(one.problems for one in found) else StepState.DONE
     report(StepEnded(step, state, f"{len(found)} versions", time.monotonic() - began))
     return found

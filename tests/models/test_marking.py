@@ -29,7 +29,8 @@ def test_promoting_the_newest_makes_it_latest(board: RegistryBoard, published: P
     published("1.1.0")
     done = board.promote({"translator": "v1.1.0"}, "anna", "better")
     assert (done.before, done.after, done.changed) == ("1.0.0", "1.1.0", True)
-    assert done.text == "translator 1.1.0 is stable, and `latest` means it"
+    assert done.text.startswith("translator 1.1.0 is stable, and `latest` means it; ")
+    assert "a service that has served keeps what it serves" in done.text and "--url switches it" in done.text
 
 
 def test_promoting_an_older_one_leaves_latest_and_says_so(board: RegistryBoard, published: Publish) -> None:

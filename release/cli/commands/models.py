@@ -24,8 +24,9 @@ def models() -> None:
 
     For services that keep versions of their models with `modelhost`. The registry is `models.registry` of the
     manifest, or --registry: a directory, or a URL such as s3://bucket/models. `list`, `show`, `promote` and `rollback`
-    ask the service that runs instead, where `models.url` or --url names one: there a switch takes effect at once. Its
-    token is `models.token`, or RELEASE_MODELS_TOKEN in the environment.
+    ask the service that runs instead, where `models.url` or --url names one: there a switch takes effect at once;
+    `verify` asks it with --url. Its token is `models.token`, or RELEASE_MODELS_TOKEN in the environment. `publish`,
+    `export` and `gc` work on a registry alone; the services that use it find there what is published.
     """
 
 
@@ -207,8 +208,9 @@ def promote(
 
     A service that runs loads it beside what serves, is asked the benchmark set (`checks.quality`, or --cases) by both,
     and switches where the new one is not worse. In a registry it is marked stable once its files are found to be those
-    that were published, and services take it from there; nothing runs there that could be asked, so where there is a
-    benchmark set it takes --without-gate.
+    that were published: a service that never served begins with it, and one that did keeps what it serves, also when it
+    is restarted, until --url switches it. Nothing runs there that could be asked, so where there is a benchmark set it
+    takes --without-gate.
 
     What works only together, as a model with a new vocabulary, is promoted as one set: its mates, which it names by
     their digests, come with --together, or are named by --with. They answer the benchmark set together, where COMPONENT
@@ -266,8 +268,9 @@ def rollback(
 ) -> int:
     """Go back to the version before, or to a named one.
 
-    Of a service to what served before and is stable, in a registry to the newest stable one below `latest`. What is
-    left is rejected, and comes back only by `promote`, of a service with --restore. Given twice it goes further back.
+    Of a service to what served before and is stable, in a registry to the newest stable one below `latest`: a service
+    that runs is not told of that. What is left is rejected, and comes back only by `promote`, of a service with
+    --restore. Given twice it goes further back.
     It waits for nothing: no gate is asked, and a deployment that is under way does not matter.
 
     \b
@@ -369,35 +372,53 @@ def export(
 @models.command()
 @click.argument("component", required=False)
 @click.argument("version", required=False)
-@click.option("--full", is_flag=True, help="By sha256 instead of a fast hash; from a URL, what lies there now.")
-@_registry
+@click.option(
+    "--full", is_flag=True, help="By sha256 instead of a fast hash; of a URL's registry, what lies there now."
+)
+@_anywhere
 @common
 @click.pass_context
-def verify(context: click.Context, component: str | None, version: str | None, full: bool, registry: str | None) -> int:
+def verify(
+    context: click.Context,
+    component: str | None,
+    version: str | None,
+    full: bool,
+    registry: str | None,
+    url: str | None,
+) -> int:
     """Find out whether files are those that were published. Exit code 1 where some are not.
 
-    Of one version, of a component or of all, broken ones too. From a URL files are pulled into a cache for this.
+    In a registry of one version, of a component or of all, broken ones too; from a URL files are pulled into a cache
+    for this. With --url, or where the manifest names no registry, the service that runs is asked: for what serves, of
+    one component or of all, or for VERSION. It compares what it has on its own disk, and the environment and the mates
+    that the version wants; its token needs the role of an operator, because that reads gigabytes.
+
+    \b
+      release models verify translator 1.1.0 --full
+      release models verify --url http://127.0.0.1:8080
     """
+    _one_place(context, url, registry)
     with Session.of(context, live=True) as session:
         from dataclasses import asdict
 
-        from release.operations.models import verify as go
+        from release.cli.console import models as picture
+        from release.operations import models as operations
 
         desk = session.desk
-        asked = desk.model_registry(registry, None if registry is not None else desk.models())
-        found = go(asked, component, version, full, session.report)
-        bad = [one for one in found if one.problems]
-        document = {"ok": not bad, "registry": asked.where, "full": full, "versions": [asdict(one) for one in found]}
-
-        def lines() -> list[str]:
-            told = []
-            for one in found:
-                sign = click.style("✗", fg="red") if one.problems else click.style("✓", fg="green")
-                told.append(f"{sign} {one.component} {one.version}")
-                told += [f"    {problem}" for problem in one.problems]
-            return told or ["there is no version"]
-
-        return session.show(document, lines, 1 if bad else 0)
+        section = None if registry is not None else desk.models(needed=url is None)
+        service = None
+        if url is not None or (registry is None and section is not None and section.registry is None):
+            service = desk.model_service(url, section)
+        if service is not None:
+            where = {"service": service.url}
+            found = operations.verify_running(service, component, version, full, session.report)
+        else:
+            asked = desk.model_registry(registry, section)
+            where = {"registry": asked.where}
+            found = operations.verify(asked, component, version, full, session.report)
+        bad = any(one.problems for one in found)
+        document = {"ok": not bad, **where, "full": full, "versions": [asdict(one) for one in found]}
+        return session.show(document, lambda: picture.verified(found), 1 if bad else 0)
 
 
 @models.command()

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from release.cli.console import tables
-from release.models.base import Described, Held, Version
+from release.models.base import Described, Held, Verified, Version
 
 _COLOURS = {"stable": "green", "rejected": "red", "unstable": "yellow"}
 
@@ -69,6 +69,16 @@ def described(found: Described) -> list[str]:
     lines += [f"  {file['bytes']:>15,} {file['path']}" for file in found.says.get("files", [])]
     lines += [f"  {change.at:%Y-%m-%d %H:%M} {change.status} by {change.who}: {change.why}" for change in found.log]
     return lines
+
+
+def verified(found: Sequence[Verified]) -> list[str]:
+    """A sign and a name a version, and below it what is not as it was published."""
+    lines = []
+    for one in found:
+        sign = click.style("✗", fg="red") if one.problems else click.style("✓", fg="green")
+        lines.append(f"{sign} {one.component} {one.version}")
+        lines += [f"    {problem}" for problem in one.problems]
+    return lines or ["there is no version"]
 
 
 def _said(value: Any) -> str:
