@@ -18,7 +18,7 @@ from modelhost.host.host import ModelHost
 from modelhost.http.answers import TooLarge
 from modelhost.http.audit import Action, Audit, Strangers
 from modelhost.http.roles import Caller, Role
-from modelhost.http.tokens import Tokens
+from modelhost.http.tokens import Tokens, is_ours
 from modelhost.routing.features import Value
 from modelhost.routing.request import HEADER, RequestFacts, explicit_version, request_id
 
@@ -95,17 +95,17 @@ class Door:
         return self._audit
 
     async def caller(self, request: Request) -> Caller | None:
-        """Whom the bearer token belongs to, None without one. Raises Unauthenticated for a token that is none."""
-        header = request.headers.get("Authorization")
-        if header is None:
+        """Whom the bearer token belongs to, None without one of ours: a proxy's password, or a token of somebody else,
+        says nothing of who calls here. Raises Unauthenticated for one that is written as ours are and is nobody's: who
+        sends it means to be known, and is better told than taken for anybody."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not is_ours(token):
             return None
-        scheme, _, token = header.partition(" ")
         tokens = self.tokens
-        if scheme.lower() != "bearer" or not token.strip():
-            raise Unauthenticated("the Authorization header holds no bearer token", "send `Bearer <token>`")
         if tokens is None:
             raise Unauthenticated("this service knows no tokens", "name a file of tokens in its configuration")
-        caller = await self.aside(tokens.caller, token.strip())
+        caller = await self.aside(tokens.caller, token)
         if caller is None:
             raise Unauthenticated("nobody has this token", "ask an administrator for one")
         return caller
@@ -116,8 +116,10 @@ class Door:
         if role is None:
             return caller
         if caller is None:
+            foreign = "Authorization" in request.headers
             raise Unauthenticated(
-                f"this needs a token of the role {role}", "send it as `Authorization: Bearer <token>`"
+                f"this needs a token of the role {role}{', and what was sent is none of ours' if foreign else ''}",
+                "send it as `Authorization: Bearer <token>`",
             )
         if caller.role < role:
             raise Forbidden(f"{caller.name} is a {caller.role}, and this needs a {role}", "ask an administrator")

@@ -163,6 +163,11 @@ def _parsed(text: str, path: Path) -> Iterable[TokenLine]:
         yield parsed
 
 
+def is_ours(token: str) -> bool:
+    """Whether it is written as our tokens are, whoever has it; what else callers and proxies send is not for us."""
+    return token.startswith(f"{PREFIX}_")
+
+
 def _id(token: str) -> str:
     parts = token.split("_", 2)
     return parts[1] if len(parts) == 3 and parts[0] == PREFIX else ""

@@ -10,6 +10,7 @@ from io import StringIO
 
 import pytest
 
+from modelhost.http.roles import Role
 from tests.modelhost.http.site import CONFIGURATION, Site
 from tests.modelhost.serving.workshop import eventually
 
@@ -97,3 +98,46 @@ def test_the_name_that_a_proxy_gave_a_request_is_kept_where_it_can_stand_in_a_lo
     answered = site.ask("GET", "/say/x", headers={"X-Request-Id": given}).headers["X-Request-Id"]
     assert (answered == given) is kept
     assert answered
+
+
+FOREIGN = [
+    "Basic YW5uOnNlY3JldA==",
+    "Bearer eyJhbGciOiJIUzI1NiJ9.e30.sig",
+    "Bearer",
+    "Bearer mhx",
+    "Negotiate mh_a_b",
+    "nonsense",
+    "",
+]
+
+
+@pytest.mark.parametrize("foreign", FOREIGN)
+def test_what_is_no_token_of_ours_says_nothing_of_who_calls_and_opens_no_door(site: Site, foreign: str) -> None:
+    site.pair("1.0.0", "1.1.0")
+    rule = 'rules: [{name: staff, when: user_role == "viewer", version: 1.0.0}]'
+    site.start(CONFIGURATION + f"routing: {{translation: {{{rule}}}}}")
+    sent = {"Authorization": foreign}
+    eventually(lambda: site.ask("GET", "/say/x", role=Role.VIEWER).headers["X-Model-Version"] == "1.0.0")
+    answer = site.ask("GET", "/say/x", headers=sent)
+    assert (answer.status_code, answer.headers["X-Model-Version"]) == (200, "1.1.0")
+    assert site.infer(headers=sent).json()["model_version"] == "1.1.0"
+    assert site.ask("GET", "/metrics", headers=sent).status_code == 200
+    for method, path in (("GET", "/status"), ("POST", "/promote"), ("POST", "/v2/repository/index")):
+        refused = site.ask(method, path, {} if method == "POST" else None, headers=sent)
+        assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+        assert "none of ours" in refused.json()["error"]
+
+
+def test_a_token_that_is_written_as_ours_and_is_nobodys_is_refused_everywhere(site: Site) -> None:
+    site.pair("1.1.0")
+    site.start()
+    for authorization in ("Bearer mh_000000000000_wrong", "bearer  mh_", f"Bearer {site.tokens[Role.VIEWER]}x"):
+        answer = site.ask("GET", "/say/x", headers={"Authorization": authorization})
+        assert (answer.status_code, "nobody has this token" in answer.json()["error"]) == (401, True)
+
+
+def test_a_service_without_tokens_answers_behind_a_proxy_that_has_its_own(site: Site) -> None:
+    site.pair("1.1.0")
+    site.start(CONFIGURATION.replace("tokens: tokens.jsonl, ", ""))
+    assert site.ask("GET", "/say/x", headers={"Authorization": FOREIGN[0]}).status_code == 200
+    assert site.infer(headers={"Authorization": FOREIGN[1]}).status_code == 200
