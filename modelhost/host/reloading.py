@@ -70,6 +70,7 @@ class Defaults:
     changes: dict[str, str]
     leases: list[Lease] = field(default_factory=list)
     before: dict[str, str] = field(default_factory=dict)
+    generation: int = 0
 
     def prepare(self) -> Defaults:
         """Loads them. Raises what a load raises."""
@@ -85,15 +86,17 @@ class Defaults:
     def commit(self) -> None:
         """Flips them as one set."""
         if self.changes:
-            self.before = {name: self.serving.current().versions[name] for name in self.changes}
-            self.serving.swap(self.changes, who=WHO, why="the configuration names another default")
+            switched = self.serving.swap(self.changes, who=WHO, why="the configuration names another default")
+            self.before = {name: switched.before[name] for name in self.changes}
+            self.generation = switched.generation
         self._release()
 
     def abort(self) -> None:
-        """Lets what was before serve again."""
+        """Lets what was before serve again, where nobody has switched to anything else since."""
         self._release()
         if self.before:
-            self.serving.swap(self.before, who=WHO, why="the configuration was not taken over")
+            why = "the configuration was not taken over"
+            self.serving.swap(self.before, who=WHO, why=why, expected_generation=self.generation)
 
     def _release(self) -> None:
         while self.leases:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from modelhost.host.host import ModelHost
 from modelhost.routing.request import RequestFacts
+from modelhost.serving.history import Record
 from tests.modelhost.host.service import PAIR, Service, words
 from tests.modelhost.serving.workshop import eventually
 
@@ -53,6 +55,31 @@ def test_another_default_is_a_swap_that_is_made_or_refused_with_the_rest(service
     assert not outcome.ok and "do not fit together" in outcome.error
     assert words(host) == {"model": "model 1.0.0", "tokenizer": "tokenizer 1.0.0"}
     assert host.settings.routing == {}
+
+
+def test_a_reload_that_is_refused_for_a_promotion_does_not_take_that_promotion_back(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.shop.publish("model", "1.0.0", "1.1.0", "1.2.0")
+    alone = "registry: {root: models}\ncomponents: {model: {default: 1.0.0}}\nmemory: {budget: 10MB}\n"
+    host = service.open(alone)
+    gate = service.loader.gate("model 1.2.0")
+    append = host.serving.history.append
+    with ThreadPoolExecutor(1) as threads, monkeypatch.context() as meanwhile:
+        promotion = threads.submit(host.promote, {"model": "1.2.0"}, who="ann", why="better")
+        assert service.loader.begun["model 1.2.0"].wait(30)
+
+        def while_it_ends(record: Record) -> str:
+            if record.who == "configuration":
+                gate.set()
+                promotion.result(30)
+            return append(record)
+
+        meanwhile.setattr(host.serving.history, "append", while_it_ends)
+        service.write(alone.replace("1.0.0", "1.1.0"))
+        outcome = host.reload()
+    assert not outcome.ok and "another swap is under way" in outcome.error
+    assert words(host) == {"model": "model 1.2.0"}
 
 
 def test_another_registry_needs_a_restart(service: Service) -> None:
