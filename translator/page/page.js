@@ -6,6 +6,7 @@ const PAUSE = 350; // milliseconds without a key before a request
 const LOADS = 30; // times that a version which still loads is asked again
 const NO_MODEL = "No model can serve just now. These are words from a dictionary, in the order of the Chinese: no translation.";
 const STATES = { serving: "current", available: "loads first" };
+const BROWSER = "translator-browser"; // where this browser keeps the id by which an experiment knows it again
 const byId = (id) => document.getElementById(id);
 const [form, source, go, clear, compare] = ["form", "source", "go", "clear", "compare"].map(byId);
 const [count, dot, state] = ["count", "dot", "state"].map(byId);
@@ -17,13 +18,32 @@ let offered = { serving: undefined, versions: [] }; // what GET /versions said; 
 const chinese = (text) => /\p{Script=Han}/u.test(text);
 const rest = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 
+// A random id, so that one person stays with one variant of an experiment; it says nothing of who that is. Where
+// storage is refused it lasts as long as the page. No randomUUID: that exists with HTTPS alone.
+function browserId() {
+  try {
+    const kept = localStorage.getItem(BROWSER);
+    if (/^[0-9a-f]{32}$/.test(kept)) return kept;
+  } catch {
+    // refused
+  }
+  const fresh = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  try {
+    localStorage.setItem(BROWSER, fresh);
+  } catch {
+    // refused, or full
+  }
+  return fresh;
+}
+const browser = browserId();
+
 function setState(text, kind) {
   state.textContent = text;
   dot.className = `dot ${kind}`;
 }
 
 async function post(path, body, signal) {
-  const headers = { "Content-Type": "application/json" };
+  const headers = { "Content-Type": "application/json", "X-User-Id": browser };
   return fetch(path, { method: "POST", headers, body: JSON.stringify(body), signal });
 }
 
@@ -106,8 +126,9 @@ class Pane {
       const body = await answer.json().catch(() => ({}));
       signal.throwIfAborted();
       if (answer.ok) {
-        this.show(body.translation, "", body, performance.now() - began, answer.headers.get("X-Model-Variant"));
-        if (outdated(version, body.model_version)) offer();
+        const variant = answer.headers.get("X-Model-Variant");
+        this.show(body.translation, "", body, performance.now() - began, variant);
+        if (!variant && outdated(version, body.model_version)) offer(); // an experiment's version need not serve
         return;
       }
       const loads = version && answer.status === 503 && body.error?.code === "loading";
