@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def _publish(
             "note": "for a benchmark",
             "metrics": {},
             "training_data": [],
-            "environment": {"python": platform.python_version()},
+            "environment": {"python": platform.python_version(), "packages": {"numpy": version_of("numpy")}},
             "preprocessing": "none",
             "postprocessing": "none",
             "interface": {"inputs": [_TENSOR], "outputs": [_TENSOR], "shape": "benchmark/1"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from modelhost.errors import IncompleteMetadata
-from modelhost.metadata import File, VersionInfo
+from modelhost.metadata import Environment, File, VersionInfo
 
 # What is asked for, in the words of whoever publishes.
 _ASKED = {
@@ -27,17 +28,26 @@ _ASKED = {
     "preprocessing": "preprocessing: the identity of what happens to an input first, such as sentencepiece/1",
     "postprocessing": "postprocessing: the identity of what happens to an output last, such as detokenize/1",
     "interface": "interface: inputs and outputs (each with name, datatype, shape) and shape, such as translation/1",
+    "environment.packages": "environment.packages: the libraries that {files} was made with and is read by, such as "
+    "{{torch: 2.13.0, transformers: 5.23.0}}; {{}} says that it takes none",
+    "environment.torch": "environment.packages: the torch that {files} was made with, such as {{torch: 2.13.0}}; "
+    "nothing else reads it",
     "mates": "mates: component → digest of the version of it that this one works with",
     "settings": "settings: what the loader wants to know, as JSON",
     "files": "files: at least one file of weights",
 }
+# torch alone reads these by name; safetensors are read by many, and whoever publishes knows by which.
+_TORCH = re.compile(r"(\.pth?|(^|/)pytorch_model[^/]*\.bin)$", re.IGNORECASE)
+_TENSORS = re.compile(r"\.safetensors$", re.IGNORECASE)
 
 
 def complete(metadata: Mapping[str, Any], files: Sequence[File], bad_names: Sequence[str] = ()) -> VersionInfo:
     """What `version.json` will say. Raises IncompleteMetadata, which names every field that lacks or is wrong."""
     fields = {name: value for name, value in metadata.items() if name != "files"}
     problems = [f"file name {name!r} leads out of the version" for name in bad_names]
-    problems += _blank(fields) + _not_numbers(fields) + _not_json(fields)
+    problems += (
+        _blank(fields) + _not_numbers(fields) + _not_json(fields) + _unread(fields, [file.path for file in files])
+    )
     spoken_for = {problem.split(":")[0] for problem in problems}
     try:
         info = VersionInfo(**fields, files=tuple(files))
@@ -90,6 +100,25 @@ def _not_json(fields: Mapping[str, Any]) -> list[str]:
     except (TypeError, ValueError) as error:
         return [f"settings: cannot be written as JSON ({error})"]
     return []
+
+
+def _unread(fields: Mapping[str, Any], files: Sequence[str]) -> list[str]:
+    """Weights that no plain Python reads, of a version that does not say by which libraries they are read."""
+    environment = fields.get("environment")
+    if isinstance(environment, Environment):
+        environment = environment.model_dump(exclude_unset=True)
+    if not isinstance(environment, Mapping):
+        return []  # all of it lacks, and that is said
+    said = environment.get("packages")
+    torches = [name for name in files if _TORCH.search(name)]
+    if torches and not (isinstance(said, Mapping) and "torch" in said):
+        return [_ASKED["environment.torch"].format(files=_few(torches))]
+    tensors = [name for name in files if _TENSORS.search(name)]
+    return [_ASKED["environment.packages"].format(files=_few(tensors))] if tensors and said is None else []
+
+
+def _few(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} (and {len(names) - 1} more)"
 
 
 def _meant(name: str) -> str:

@@ -80,7 +80,7 @@ def test_a_description_that_was_changed_and_one_that_is_gone_are_named(site: Sit
 def test_another_environment_and_missing_mates_of_a_version_are_named(site: Site) -> None:
     site.pair("1.0.0")
     shop = site.service.shop
-    shop.publish("model", "2.0.0", environment={"python": "2.7"}, interface=INTERFACE, stable=False)
+    shop.publish("model", "2.0.0", environment={"python": "2.7", "packages": {}}, interface=INTERFACE, stable=False)
     shop.publish("model", "3.0.0", mates={"tokenizer": "sha256:" + "0" * 64}, interface=INTERFACE, stable=False)
     site.start()
     assert "python 2.7 wanted" in _verify(site, version="2.0.0")["differs"][0]

@@ -75,6 +75,35 @@ def test_wrong_metadata_is_said_in_words(root: Path, source: Path, fields: dict[
     assert not root.exists()
 
 
+def test_of_safetensors_it_is_said_what_reads_them_be_it_nothing(root: Path, source: Path) -> None:
+    with pytest.raises(IncompleteMetadata, match=r"environment\.packages: .* model\.safetensors .*torch: 2"):
+        publish(root, source, metadata(environment={"python": "3.11.7"}), who="anna")
+    assert not root.exists()
+    for number, packages in enumerate(({"numpy": "2.3.1"}, {"torch": "2.13.0", "transformers": "5.23.0"}, {})):
+        said = metadata(version=f"1.{number}.0", environment={"python": "3.11.7", "packages": packages})
+        assert publish(root, source, said, who="anna").entry.info.environment.packages == packages
+        assert not publish(root, source, said, who="anna").fresh
+
+
+@pytest.mark.parametrize("name", ["model.pt", "old/weights.pth", "pytorch_model-00001-of-00002.bin"])
+def test_a_format_that_torch_alone_reads_names_torch(root: Path, source: Path, name: str) -> None:
+    (source / name).parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(source / name, "w") as archive:
+        archive.writestr("model/data.pkl", b"\x80\x02N.")
+    for packages in ({}, {"numpy": "2.3.1"}):
+        said = metadata(environment={"python": "3.11.7", "packages": packages})
+        with pytest.raises(IncompleteMetadata, match=rf"environment\.packages: the torch that {name} was made with"):
+            publish(root, source, said, who="anna", allow_pickles=[name])
+    publish(root, source, metadata(), who="anna", allow_pickles=[name])
+
+
+def test_what_is_read_without_a_framework_names_none(root: Path, source: Path) -> None:
+    (source / "model.safetensors").rename(source / "phrases.json")
+    (source / "ctranslate2").mkdir()
+    (source / "ctranslate2" / "config.json").write_text("{}")
+    publish(root, source, metadata(environment={"python": "3.11.7"}), who="anna")
+
+
 def test_an_empty_folder_and_no_folder_are_refused(root: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(IncompleteMetadata, match="at least one file"):
