@@ -157,3 +157,7 @@ class Live:
             standby = self._standby
         for lease in held.members:
             lease.release(leave=(lease.loaded.component, lease.loaded.version) not in standby)
+        with self._lock:
+            forgotten = held.keys & standby - self._standby  # a flip meanwhile: it found them in use
+        for key in forgotten:
+            self._pool.discard(*key)

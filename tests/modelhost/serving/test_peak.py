@@ -8,6 +8,7 @@ import pytest
 
 from modelhost.errors import EnvironmentMismatch
 from modelhost.loading.base import Loaded, Placement
+from modelhost.loading.lease import Lease
 from modelhost.registry.base import Entry
 from modelhost.serving.serving import Serving
 from tests.modelhost.serving.workshop import TextLoader, Workshop, answer
@@ -67,6 +68,28 @@ def test_a_previous_one_that_a_request_still_uses_leaves_with_it(shop: Workshop)
         serving.swap({"model": "1.2.0"}, who="ann", why="better still")
         assert models["model"].model() == "model 1.0.0"
     assert {each.version for each in serving.pool.residents()} == {"1.1.0", "1.2.0"}
+
+
+def test_a_previous_one_that_is_given_back_while_the_next_set_flips_does_not_stay(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.publish("model", "1.0.0", "1.1.0", "1.2.0")
+    serving, _ = watched(shop, {"model": "1.0.0"}, keep_previous=True)
+    request = serving.lease()
+    serving.swap({"model": "1.1.0"}, who="ann", why="better")
+    release = Lease.release
+
+    def late(lease: Lease, *, leave: bool = False) -> None:
+        """It was decided that this one is kept, and then another set flips."""
+        monkeypatch.setattr(Lease, "release", release)
+        assert not leave
+        serving.swap({"model": "1.2.0"}, who="ann", why="newest")
+        lease.release(leave=leave)
+
+    monkeypatch.setattr(Lease, "release", late)
+    request.release()
+    assert {each.version for each in serving.pool.residents()} == {"1.1.0", "1.2.0"}
+    assert shop.loader.closes("model 1.0.0") == [1]
 
 
 def test_a_promotion_that_is_refused_has_not_cost_the_quick_way_back(shop: Workshop) -> None:
