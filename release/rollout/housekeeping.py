@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from release.engine.base import Instance
+from release.engine.base import Instance, State
 from release.errors import EngineError
 from release.image import retention
 from release.ledger.records import ReleaseRow, Standing
@@ -72,7 +72,7 @@ def situation(hands: Hands) -> retention.Situation:
         running=[i.image_id for i in mine if runs(i)],
         in_progress=[*under_way, *_anchor(hands, rows), *(row.image_id for row in unobserved[:1])],
         stopped=[retention.Stopped(i.id, i.name, i.image_id, i.release) for i in mine if not runs(i)],
-        standby=_cold_standby(mine, live_slot, live),
+        standby=cold_standby(mine, live_slot, live),
         leftovers=hands.images.leftovers(hands.manifest.scope),
     )
 
@@ -89,14 +89,15 @@ def _live_slot(hands: Hands) -> Slot | None:
     return None if traffic is None else traffic.live
 
 
-def _cold_standby(mine: list[Instance], live_slot: Slot | None, live: str | None) -> str | None:
-    """The stopped container that a rollback would start again: in the idle slot, where nothing runs."""
+def cold_standby(mine: list[Instance], live_slot: Slot | None, live: str | None) -> str | None:
+    """The stopped container that a rollback would start again: in the idle slot, where nothing runs. One that a killed
+    run had the engine create, and that never ran, is none, however new it is."""
     if live_slot is None:
         return None
     idle = [i for i in mine if i.slot is live_slot.other]
     if any(runs(i) for i in idle):
         return None
-    stopped = [i for i in idle if i.release != live]
+    stopped = [i for i in idle if i.release != live and i.state is not State.CREATED]
     return max(stopped, key=lambda i: i.deployment).id if stopped else None
 
 

@@ -1,10 +1,12 @@
-"""What went is told by its kind: not everything that is pruned is an image."""
+"""What went is told by its kind: not everything that is pruned is an image. What a rollback would start again stays."""
 
 from __future__ import annotations
 
 import pytest
 
-from release.rollout.housekeeping import told
+from release.engine.base import Instance, State
+from release.naming import Slot
+from release.rollout.housekeeping import cold_standby, told
 
 
 @pytest.mark.parametrize(
@@ -19,3 +21,17 @@ from release.rollout.housekeeping import told
 )
 def test_each_kind_is_counted_for_itself(counts: dict[str, int], text: str) -> None:
     assert told(counts) == text
+
+
+def stopped(deployment: str, state: State) -> Instance:
+    """In the idle slot; green serves."""
+    return Instance(
+        deployment, f"c-{deployment}", "shop", Slot.BLUE, f"v{deployment}", deployment, "sha256:1", 1, state
+    )
+
+
+def test_a_container_that_never_ran_is_no_standby_and_does_not_take_the_place_of_the_one_that_is() -> None:
+    served, created = stopped("1", State.EXITED), stopped("2", State.CREATED)
+    assert cold_standby([served, created], Slot.GREEN, "v0") == "1"
+    assert cold_standby([created], Slot.GREEN, "v0") is None
+    assert cold_standby([served, stopped("3", State.RUNNING)], Slot.GREEN, "v0") is None

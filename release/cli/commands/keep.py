@@ -34,8 +34,9 @@ def accept(context: click.Context, release: str, reason: str) -> int:
 def prune(context: click.Context, dry_run: bool) -> int:
     """Remove images and containers that no rollback needs.
 
-    What stays: the live release, the good ones before it (`retain` in the manifest), and whatever runs. Nothing that
-    was not made by this tool for this service is ever touched.
+    What stays: the live release, the good ones before it (`retain` in the manifest), and whatever runs. What a killed
+    run left goes too, also a container that was created and never ran; a deployment does all this at its end. Nothing
+    that was not made by this tool for this service is ever touched.
     """
     with Session.of(context) as session:
         desk, hands = session.for_scope()
