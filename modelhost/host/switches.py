@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from modelhost.config.model import Settings
-from modelhost.errors import Conflict, ModelHostError
+from modelhost.errors import Conflict, ModelHostError, Refused
 from modelhost.registry.base import LATEST, Registry, Status
 from modelhost.registry.mates import check_has_mates
 from modelhost.serving.destinations import mates
@@ -129,9 +129,11 @@ class Switches:
         return members[0], True
 
     def loadable(self, component: str, version: str = LATEST) -> str:
-        """Which version a load would bring into memory. Raises Unknown, MateMismatch for one whose mates the registry
-        lacks, and what else a registry raises."""
+        """Which version a load would bring into memory. Raises Unknown, Refused for a rejected one, MateMismatch where
+        the registry lacks its mates, and what else a registry raises."""
         entry = self._registry.find(component, version)
+        if entry.status is Status.REJECTED:  # which may be in memory still, for requests that began with it
+            raise Refused(f"{component} {entry.version} is rejected", "restore it first, or name another")
         mates = [name for name in entry.info.mates if name in self._settings().components]
         there = [each.info for name in mates for each in self._registry.versions(name)]
         check_has_mates(entry.info.model_copy(update={"mates": {n: entry.info.mates[n] for n in mates}}), there)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from modelhost.errors import Conflict, InvalidRequest, Unavailable, Unknown
+from modelhost.errors import Conflict, InvalidRequest, Refused, Unavailable, Unknown
 from modelhost.registry.base import Status
 from modelhost.routing.request import RequestFacts
 from tests.modelhost.host.service import PAIR, Service, words
@@ -115,6 +115,18 @@ def test_a_version_leaves_memory_and_what_serves_does_not(service: Service) -> N
     assert host.unload("model", "1.0.0")
     with pytest.raises(Conflict):
         host.unload("model", "1.1.0")
+
+
+def test_what_was_rejected_is_not_loaded_by_name_also_while_a_request_still_uses_it(service: Service) -> None:
+    service.pair("1.0.0", "1.1.0")
+    host = service.open(PAIR)
+    host.promote({"model": "1.0.0", "tokenizer": "1.0.0"}, who="ann", why="first")
+    host.promote({"model": "1.1.0", "tokenizer": "1.1.0"}, who="ann", why="better")
+    with host.request():
+        host.rollback("translation", who="ann", reason="worse")
+        with pytest.raises(Refused, match=r"model 1\.1\.0 is rejected"):
+            host.load("model", "1.1.0")
+    eventually(lambda: service.loader.closes("model 1.1.0")[-1] == 1)
 
 
 def test_what_is_idle_leaves_after_its_time(service: Service) -> None:

@@ -14,6 +14,7 @@ from modelhost.cluster.timings import Timings
 from modelhost.host.host import ModelHost
 from modelhost.http.replicas import ClusterControl
 from modelhost.http.roles import Role
+from modelhost.registry.base import Status
 from modelhost.serving.events import Event
 from tests.modelhost.host.service import words
 from tests.modelhost.http.site import CONFIGURATION, Site
@@ -103,6 +104,18 @@ def test_a_promotion_and_a_rollback_reach_all_members(cluster: Cluster) -> None:
     status = site.ask("GET", "/status", role=Role.VIEWER).json()
     assert (status["ready"], status["behind"]) == (True, [])
     assert [each["what"] for each in site.audit()] == ["promote", "rollback"]
+
+
+def test_what_was_rejected_is_refused_by_its_name_before_any_member_is_asked_to_load_it(cluster: Cluster) -> None:
+    site = cluster.site
+    _found(cluster)
+    host = cluster.members[0].host
+    host.registry.mark("model", "1.1.0", Status.REJECTED, "ann", "bad")
+    revision = cluster.members[0].follower.status().revision
+    answer = site.ask("POST", "/v2/repository/models/model/load?version=1.1.0", {}, role=Role.OPERATOR)
+    assert (answer.status_code, answer.json()["error"]) == (422, "model 1.1.0 is rejected")
+    assert cluster.members[0].coordinator.report().held == ()
+    assert cluster.members[0].follower.status().revision == revision
 
 
 def test_an_expected_generation_that_is_not_committed_any_more_stops_the_switch(cluster: Cluster) -> None:
