@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from modelhost.loading.base import Loaded, Loader, Placement
 from modelhost.loading.bring import Check
+from modelhost.loading.wanted import GivenUp
 from modelhost.registry.base import Entry
 
 T = TypeVar("T")
@@ -106,6 +107,8 @@ def watched(
 def _told(watchers: Watchers, entry: Entry, work: Callable[[], T]) -> T:
     try:
         return work()
+    except GivenUp:
+        raise
     except Exception as error:
         watchers.tell(LoadFailure(entry.component, entry.version, f"{type(error).__name__}: {error}"))
         raise

@@ -44,7 +44,11 @@ class Loaded:
 
 
 class Loader(Protocol):
-    """Loads one kind of version. Runs beside live traffic: it must not touch what is loaded already."""
+    """Loads one kind of version. Runs beside live traffic: it must not touch what is loaded already.
+
+    One that takes long calls `modelhost.loading.wanted.demand_wanted` between two steps, so that a load which was given
+    up ends there, and its room is free.
+    """
 
     def estimate(self, entry: Entry, placement: Placement) -> int:
         """Bytes that `load` will need, asked before it is called."""

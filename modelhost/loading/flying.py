@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from modelhost.errors import Unavailable
 from modelhost.loading.books import Books, shutting_down
 from modelhost.loading.bring import Bringer, Brought
 from modelhost.loading.flight import Flight, Waiter, as_load_failure
 from modelhost.loading.lease import Key, Lease, Resident
 from modelhost.loading.memory import Reservation
+from modelhost.loading.wanted import GivenUp, asking
 
 Grant = Callable[[Resident, str, bool], Lease]
 """Resident, holder, whether it was loaded for this → a lease; called under the lock of the books."""
@@ -48,7 +48,8 @@ class Flying:
 
     def _fly(self, flight: Flight) -> None:
         try:
-            brought = self._bringer.bring(flight.key, partial(self._reserve, flight), partial(self._settle, flight))
+            with asking(partial(self._ask_if_wanted, flight)):
+                brought = self._bringer.bring(flight.key, partial(self._reserve, flight), partial(self._settle, flight))
         except BaseException as error:
             self._land(flight, error)
         else:
@@ -106,8 +107,13 @@ class Flying:
 
         self._books.make_room(attempt, lambda: size - reservation.bytes, reservation.device, flight)
 
+    def _ask_if_wanted(self, flight: Flight) -> None:
+        with self._books.lock:
+            self._demand_wanted(flight)
+
     def _demand_wanted(self, flight: Flight) -> None:
-        """Whoever asks after this begins a load of their own. Under the lock."""
+        """Whoever asks after this begins a load of their own. Under the lock. Raises GivenUp."""
         if flight.is_unwanted:
-            self._books.given_up.append(self._books.flights.pop(flight.key))
-            raise Unavailable(f"{' '.join(flight.key)} is wanted by nobody any more", "ask again")
+            if flight not in self._books.given_up:
+                self._books.given_up.append(self._books.flights.pop(flight.key))
+            raise GivenUp(f"{' '.join(flight.key)} is wanted by nobody any more", "ask again")

@@ -6,12 +6,15 @@ assigned. It is always a new module: loading into one that serves lets requests 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelhost.errors import IntegrityError, ModelHostError, Refused
 from modelhost.loading.base import Loaded, Placement
+from modelhost.loading.memory import CPU
+from modelhost.loading.pages import populate
+from modelhost.loading.wanted import demand_wanted
 from modelhost.registry.base import Entry
 
 if TYPE_CHECKING:
@@ -47,7 +50,8 @@ class SafetensorsLoader:
 
     `build(entry)` returns a new module; it runs with `meta` as the default device. `finish(module, entry)` makes what
     is in no file, on the device: tied weights, buffers that are not saved. `warm_up(model)` uses the TorchModel as a
-    request would. What is neither in a file nor made by `finish` is refused, and so is a tensor that nothing wants.
+    request would; the pages of the mapped files are brought in before that, so that no request waits for one. What is
+    neither in a file nor made by `finish` is refused, and so is a tensor that nothing wants.
     """
 
     def __init__(
@@ -86,7 +90,13 @@ class SafetensorsLoader:
         return Loaded(entry, model, _bytes(module), placement, lambda: _free(module, placement.device))
 
     def warm_up(self, loaded: Loaded) -> None:
-        """Uses it as a request would."""
+        """Brings its pages in, and uses it as a request would. Raises IntegrityError for files that were cut off."""
+        try:
+            populate(_in_memory(loaded.model.module), demand_wanted)
+        except OSError as error:
+            raise IntegrityError(
+                f"{_name(loaded.entry)}: its files cannot be read: {error}", "publish it anew under another number"
+            ) from error
         self._warm_up(loaded.model)
 
 
@@ -101,6 +111,7 @@ def _tensors(entry: Entry, device: str) -> dict[str, torch.Tensor]:
         )
     tensors: dict[str, torch.Tensor] = {}
     for path in paths:
+        demand_wanted()
         try:
             part = load_file(path, device=device)
         except (SafetensorError, OSError) as error:
@@ -135,9 +146,18 @@ def _named(module: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
 
 
 def _bytes(module: torch.nn.Module) -> int:
-    """Each storage once: tied weights share one."""
-    storages = [tensor.untyped_storage() for _, tensor in _named(module)]
-    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+    return sum(_storages(tensor for _, tensor in _named(module)).values())
+
+
+def _in_memory(module: torch.nn.Module) -> list[tuple[int, int]]:
+    """Where on the CPU its tensors lie: address, bytes."""
+    return list(_storages(tensor for _, tensor in _named(module) if tensor.device.type == CPU).items())
+
+
+def _storages(tensors: Iterable[torch.Tensor]) -> dict[int, int]:
+    """Address → bytes, each storage once: tied weights share one."""
+    storages = [tensor.untyped_storage() for tensor in tensors]
+    return {storage.data_ptr(): storage.nbytes() for storage in storages}
 
 
 def _free(module: torch.nn.Module, device: str) -> None:

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from modelhost.errors import NoRoom
+from modelhost.host.watch import Watchers, watched
+from modelhost.loading.base import Loaded
 from modelhost.loading.memory import Budget
 from modelhost.loading.pool import Pool
+from modelhost.loading.wanted import demand_wanted
 from tests.modelhost.loading.shelf import CountingLoader, Shelf
 
 SIZE = 80
@@ -57,6 +60,39 @@ def test_a_load_that_was_given_up_leaves_again_and_the_next_waits_for_its_room(
         assert loaded.version == "2.0.0"
         assert [each.version for each in pool.residents()] == ["2.0.0"]
     assert loader.warmed == ["model 2.0.0"], "what nobody wants is not warmed up"
+
+
+def test_a_loader_that_asks_whether_it_is_wanted_ends_there(shelf: Shelf, make: Make) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    class Asking(CountingLoader):
+        def warm_up(self, loaded: Loaded) -> None:
+            begun.set()
+            assert go.wait(30)
+            demand_wanted()
+            super().warm_up(loaded)
+
+    heard: list[object] = []
+    watchers = Watchers()
+    watchers.add(heard.append)
+    asking = Asking()
+    loaders, _ = watched({"counting": asking}, (), watchers)
+    pool = Pool(shelf, loaders, Budget(SIZE), patience=30.0, aside=lambda work: work())
+    try:
+        given_up = pool.request("model", "1.0.0")
+        assert begun.wait(30)
+        demand_wanted()  # out of a load, nobody gives up
+        assert pool.abandon(given_up)
+        asked = pool.request("model", "1.0.0")
+        other = pool.request("model", "2.0.0")
+        assert asked.cancel()
+        go.set()
+        other.result(30).release()
+        assert asking.warmed == ["model 2.0.0"] and asking.closes("model 1.0.0") == [1]
+        assert heard == [], "no failure of the version"
+    finally:
+        go.set()
+        pool.close()
 
 
 def test_one_that_others_stopped_waiting_for_gives_its_room_too(loader: CountingLoader, make: Make) -> None:

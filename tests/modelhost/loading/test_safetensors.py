@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +21,46 @@ from tests.modelhost.loading.published import damage, put, tiny
 torch = pytest.importorskip("torch", reason="the stock loader is for services that have torch")
 
 Put = Callable[[str, dict[str, Any]], Entry]
+
+
+WIDTH = 512
+CUT_OFF = """
+import os, sys
+from pathlib import Path
+import torch
+from modelhost.errors import IntegrityError
+from modelhost.loading.base import Placement
+from modelhost.loading.safetensors import SafetensorsLoader
+from tests.modelhost.loading.published import put
+home = Path(sys.argv[1])
+entry = put(home / "models", home / "1.0.0", "1.0.0", {"weight": torch.ones(512, 512)})
+loader = SafetensorsLoader(lambda entry: torch.nn.Linear(512, 512, bias=False))
+loaded = loader.load(entry, Placement())
+os.chmod(entry.path / "weights.safetensors", 0o644)
+os.truncate(entry.path / "weights.safetensors", 4096)
+try:
+    loader.warm_up(loaded)
+except IntegrityError as error:
+    print(error)
+"""
+
+
+def mapped(path: Path) -> int:
+    """Bytes of a file that this process reads without a page fault."""
+    found, here = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        first = line.split()[0]
+        if not first.endswith(":"):
+            here = line.endswith(str(path))
+        elif here and first == "Rss:":
+            found += int(line.split()[1]) << 10
+    return found
+
+
+def forget(path: Path) -> None:
+    """The system has nothing of a file in memory, where one page would bring in two megabytes."""
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 class Tiny(torch.nn.Module):  # type: ignore[misc, name-defined]
@@ -102,6 +145,29 @@ def test_a_cut_file_is_an_integrity_error_where_nobody_hashed_it_before(publish:
     damage(entry, "cut")
     with pytest.raises(IntegrityError, match=r"weights\.safetensors cannot be read"):
         SafetensorsLoader(lambda entry: Tiny()).load(entry, Placement())
+
+
+def large(entry: Entry) -> Any:
+    return torch.nn.Sequential(*(torch.nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(4)))
+
+
+def test_no_page_of_the_files_is_left_to_be_brought_in_by_a_request(publish: Put) -> None:
+    entry = publish("1.0.0", {f"{number}.weight": torch.ones(WIDTH, WIDTH) for number in range(4)})
+    weights = entry.path / "weights.safetensors"
+    forget(weights)
+    loader = SafetensorsLoader(large)
+    loaded = loader.load(entry, Placement())
+    assert mapped(weights) < loaded.bytes / 2, "a load alone touches few of them"
+    loader.warm_up(loaded)
+    assert mapped(weights) >= loaded.bytes
+
+
+def test_a_file_that_was_cut_off_after_the_load_is_refused_and_ends_no_process(tmp_path: Path) -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", CUT_OFF, str(tmp_path)], capture_output=True, text=True, timeout=300
+    )
+    assert process.returncode == 0, process.stderr
+    assert "model 1.0.0: its files cannot be read" in process.stdout
 
 
 def test_closing_frees_the_tensors_even_where_somebody_kept_the_module(publish: Put) -> None:
