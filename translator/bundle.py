@@ -54,14 +54,18 @@ def fill(root: Path, folders: Sequence[Path], convert: bool = True, allow_pickle
 
     `convert` False leaves out what CTranslate2 needs. Raises `StartError`.
     """
-    root.mkdir(parents=True, exist_ok=True)
-    with locked(root / ".filling"):
-        try:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with locked(root / ".filling"):
             _publish_postprocessing(root, who)
             for folder in folders:
                 _publish_folder(root, folder, convert, allow_pickle, who)
-        except ModelHostError as error:
-            raise StartError(f"{root}: {error}") from error
+    except ModelHostError as error:
+        raise StartError(f"{root}: {error}") from error
+    except OSError as error:
+        raise StartError(
+            f"the registry {root} cannot be filled ({error}): let it be written, or name one that has versions"
+        ) from error
 
 
 def models_of(folder: Path) -> list[Path]:

@@ -29,7 +29,7 @@ from translator.components import demand_devices, loaders
 from translator.errors import StartError
 from translator.model import BATCH, Translator
 from translator.settings import MODELS, Settings, model_folders
-from translator.state import demand_state, state_folder
+from translator.state import demand_state, state_folder, state_is_lost
 
 LOG = logging.getLogger("uvicorn.error")
 SET = "translation"
@@ -85,8 +85,8 @@ class Hosting:
 
         A member of a cluster goes on loading what is committed there when this returns.
         """
-        if self.settings.tokens is not None and state_folder(self.settings) is None:
-            LOG.warning("switches and their audit trail end with this process: set TRANSLATOR_REGISTRY to keep both")
+        if lost := state_is_lost(self.settings):
+            LOG.warning("%s", lost)
         try:
             if self._registry is not None:
                 self._fill(self._registry)

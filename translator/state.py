@@ -28,19 +28,32 @@ def state_folder(settings: Settings) -> Path | None:
 
 
 def demand_state(settings: Settings) -> None:
-    """Make the folder that follows from something else, and write in it once. Raises `StartError`.
-
-    One that TRANSLATOR_STATE names is whoever named it's own affair: modelhost says what it cannot write there.
-    """
+    """Make the folder, where it follows from something else, and write in it once. Raises `StartError`."""
     folder = state_folder(settings)
-    if folder is None or folder == settings.state:
-        return
-    try:
-        folder.mkdir(mode=0o750, exist_ok=True)  # and not its parents: a registry that is away is not made anew
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
+    if folder is not None and folder != settings.state and (why := unwritable(folder)):
         raise StartError(
-            f"{folder} cannot be written ({error.strerror}), and is to keep who switched what, and thumbs: set "
-            "TRANSLATOR_STATE to a folder that can"
-        ) from error
+            f"{folder} cannot be written ({why}), and is to keep who switched what, and thumbs: set TRANSLATOR_STATE "
+            "to a folder that can"
+        )
+
+
+def state_is_lost(settings: Settings) -> str:
+    """What a start has to say of it; empty where all is well. None of this keeps anybody from translating."""
+    if settings.state is not None and (why := unwritable(settings.state, parents=True)):
+        return (
+            f"TRANSLATOR_STATE={settings.state} cannot be written ({why}): history, audit trail and thumbs have no "
+            "place, and without an audit trail nobody can switch"
+        )
+    if settings.tokens is not None and state_folder(settings) is None:
+        return "switches and their audit trail end with this process: set TRANSLATOR_REGISTRY to keep both"
+    return ""
+
+
+def unwritable(folder: Path, parents: bool = False) -> str:
+    """Why nothing can be written there; empty where it can. Makes the folder, but no registry that is away."""
+    try:
+        folder.mkdir(mode=0o750, parents=parents, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
