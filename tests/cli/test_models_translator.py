@@ -62,8 +62,8 @@ checks:
 
 
 def published(registry: Path, folder: Path, shift: int) -> None:
-    """The weights of v1.1.0 with a vocabulary of its own, another file whose pieces stand `shift` places further on; into
-    the registry of the service that runs."""
+    """The weights of v1.1.0 with another vocabulary, whose pieces stand `shift` places further on; into the registry of
+    the service that runs."""
     shutil.copytree(MODELS / "v1.1.0", folder)
     pieces = json.loads((folder / "vocab.json").read_text("utf-8"))
     words = [piece for piece in pieces if piece not in ("</s>", "<unk>", "<pad>")]
