@@ -91,6 +91,7 @@ class DirectoryPlace:
             temporary = _temporary(path)
             try:
                 temporary.write_bytes(data)
+                _sweep(temporary)
                 temporary.rename(path)
             except BaseException:
                 with suppress(OSError):

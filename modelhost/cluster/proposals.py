@@ -27,8 +27,10 @@ class Proposals:
         self._place.put(_key(generation), str(self._count).encode())
 
     def done(self, generation: int) -> None:
-        """It was committed or aborted."""
-        self._place.remove(_key(generation))
+        """It was committed or aborted, as all before it: what a killed coordinator left of those goes too."""
+        for name in self._place.names(_FOLDER):
+            if (key := f"{_FOLDER}/{name}") <= _key(generation):
+                self._place.remove(key)
 
     def is_abandoned(self, proposal: Proposal | None) -> bool | None:
         """Whether its coordinator has shown no life for a ttl, as far as this process looked on; None: not known."""

@@ -130,6 +130,16 @@ def test_a_killed_coordinator_leaves_a_whole_state_and_the_members_let_go_of_wha
     assert crew.promote(model="2.0.0") == 3
 
 
+def test_signs_of_life_of_a_coordinator_that_was_killed_and_overtaken_do_not_stay_for_good(crew: Crew) -> None:
+    crew.shop.publish("model", "1.0.0", "2.0.0")
+    crew.hire("anna")
+    crew.promote(model="1.0.0")
+    crew.place.put("coordinators/000000000001.json", b"7")  # a rollback took its proposal away, and it was dead
+    crew.place.put("coordinators/000000000003.json", b"7")
+    assert crew.promote(model="2.0.0") == 2
+    assert crew.place.names("coordinators") == ["000000000003.json"], "which may have begun by now"
+
+
 def test_a_promotion_that_is_broken_off_is_aborted_at_once(crew: Crew) -> None:
     crew.shop.publish("model", "1.0.0", "2.0.0")
     anna = crew.hire("anna")

@@ -203,14 +203,16 @@ def test_two_services_on_one_registry_do_not_follow_each_other_and_neither_is_a_
     assert DirectoryRegistry(tmp_path).components() == []
 
 
-def test_what_killed_writers_left_is_swept_when_it_is_old(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["create", "put"])
+def test_what_killed_writers_left_is_swept_when_it_is_old(way: str, tmp_path: Path) -> None:
     place = place_at(tmp_path, "translator")
-    place.create("desired/a.json", b"x")
+    write = getattr(place, way)
+    write("desired/a.json", b"x")
     folder = tmp_path / ".cluster" / "translator" / "desired"
     for name in (".new-old", ".new-fresh"):
         (folder / name).write_text("left")
     os.utime(folder / ".new-old", (1, 1))
-    place.create("desired/b.json", b"x")
+    write("desired/b.json", b"x")
     assert sorted(each.name for each in folder.iterdir()) == [".new-fresh", "a.json", "b.json"]
     assert place.names("desired") == ["a.json", "b.json"]
 
