@@ -121,6 +121,6 @@ def _configured(config: Any) -> Any:
         parameter = parameter.get("string_value")
     if not versions:
         return parameter
-    if len(versions) > 1:
-        raise InvalidRequest("a load brings one version", "name one")
+    if not isinstance(versions, list) or len(versions) > 1:
+        raise InvalidRequest("a load brings one version", "name one, in a list")
     return str(versions[0])

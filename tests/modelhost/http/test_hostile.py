@@ -115,6 +115,9 @@ def test_much_json_is_refused_before_it_is_read(standing: Site) -> None:
         ({"version": "\x00"}, 404),
         ({"config": "[" * 30_000}, 400),
         ({"config": 7}, 400),
+        ({"config": '{"version_policy": {"specific": {"versions": {"1.0.0": 1}}}}'}, 400),
+        ({"config": '{"version_policy": {"specific": {"versions": 7}}}'}, 400),
+        ({"config": '{"version_policy": {"specific": {"versions": "1.0.0"}}}'}, 400),
     ],
 )
 def test_versions_that_are_none(standing: Site, parameters: dict[str, Any], status: int) -> None:
