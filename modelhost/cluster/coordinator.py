@@ -23,9 +23,9 @@ from modelhost.cluster.returns import Return, Returns
 from modelhost.cluster.telling import Teller
 from modelhost.cluster.timings import Timings
 from modelhost.errors import Conflict, InvalidRequest, ModelHostError
-from modelhost.registry.base import Registry, Status
+from modelhost.registry.base import Registry
 from modelhost.registry.directory import utc_now
-from modelhost.serving.destinations import Asked
+from modelhost.serving.destinations import Asked, accept
 from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.switching import demand_generation, demand_reason
 
@@ -201,8 +201,8 @@ class Coordinator:
         """What was promoted may be gone back to. A registry that cannot be written is logged: the set is committed."""
         for name, version in committed.versions.items():
             try:
-                if version != FALLBACK_VERSION and self.registry.find(name, version).status is Status.UNSTABLE:
-                    self.registry.mark(name, version, Status.STABLE, committed.who, committed.why)
+                if version != FALLBACK_VERSION:
+                    accept(self.registry, name, version, committed.who, committed.why)
             except ModelHostError:
                 _log.exception("%s %s is committed, and could not be marked stable", name, version)
 

@@ -10,7 +10,7 @@ from modelhost.config.model import Settings
 from modelhost.errors import Conflict, ModelHostError, Refused
 from modelhost.registry.base import LATEST, Registry, Status
 from modelhost.registry.mates import check_has_mates
-from modelhost.serving.destinations import mates
+from modelhost.serving.destinations import accept, mates
 from modelhost.serving.history import Record
 from modelhost.serving.serving import Serving
 from modelhost.serving.switching import demand_reason
@@ -68,13 +68,12 @@ class Switches:
         return {**found, **named}
 
     def mark_stable(self, versions: Mapping[str, str], *, who: str, why: str) -> list[str]:
-        """Marks those stable that are not. Returns what could not be marked, as in a registry out of reach, in words:
-        what serves goes on serving."""
+        """Marks those stable that are unstable. Returns what could not be marked, as in a registry out of reach, in
+        words: what serves goes on serving."""
         problems = []
         for name, version in versions.items():
             try:
-                if self._registry.find(name, version).status is not Status.STABLE:
-                    self._registry.mark(name, version, Status.STABLE, who, why)
+                accept(self._registry, name, version, who, why)
             except ModelHostError as error:
                 problems.append(f"{name} {version} serves, and could not be marked stable: {error.message}")
                 _log.error("%s", problems[-1])

@@ -132,6 +132,17 @@ def reject(registry: Registry, left: Mapping[str, str], who: str, why: str) -> l
     return problems
 
 
+def accept(registry: Registry, component: str, version: str, who: str, why: str) -> None:
+    """Marks what was promoted as stable. Where a rollback left it meanwhile, the rejection holds, also one that came
+    in the moment before the mark. Raises what a registry raises."""
+    if registry.find(component, version).status is not Status.UNSTABLE:
+        return
+    registry.mark(component, version, Status.STABLE, who, why)
+    said = [change for change in registry.log(component) if change.version == version][-2:]
+    if [change.status for change in said] == [Status.REJECTED, Status.STABLE]:
+        registry.mark(component, version, Status.REJECTED, said[0].who, said[0].why)
+
+
 def _of_generation(records: list[Record], generation: int, current: Mapping[str, str]) -> dict[str, str]:
     found = [each for each in records if each.generation == generation and each.outcome is Outcome.SWITCHED]
     if not found:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from modelhost.errors import Conflict, InvalidRequest, Refused, Unavailable, Unknown
-from modelhost.registry.base import Status
+from modelhost.errors import Conflict, InvalidRequest, NothingStable, Refused, Unavailable, Unknown
+from modelhost.registry.base import Status, StatusChange
 from modelhost.routing.request import RequestFacts
 from tests.modelhost.host.service import PAIR, Service, words
 from tests.modelhost.serving.workshop import eventually
@@ -127,6 +128,27 @@ def test_what_was_rejected_is_not_loaded_by_name_also_while_a_request_still_uses
         with pytest.raises(Refused, match=r"model 1\.1\.0 is rejected"):
             host.load("model", "1.1.0")
     eventually(lambda: service.loader.closes("model 1.1.0")[-1] == 1)
+
+
+def test_a_rollback_a_moment_after_the_flip_is_not_undone_by_the_mark_of_the_promotion(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.shop.publish("model", "1.0.0")
+    service.shop.publish("model", "1.1.0", stable=False)
+    host = service.open("registry: {root: models}\ncomponents: {model: {}}\nmemory: {budget: 10MB}\n")
+    mark = host.registry.mark
+
+    def late(*about: Any) -> StatusChange:
+        monkeypatch.undo()
+        host.rollback("model", who="bob", reason="worse")
+        return mark(*about)
+
+    monkeypatch.setattr(host.registry, "mark", late)
+    host.promote({"model": "1.1.0"}, who="ann", why="better")
+    assert host.registry.find("model", "1.1.0").status is Status.REJECTED
+    host.promote({"model": "1.0.0"}, who="ann", why="as it is")
+    with pytest.raises(NothingStable):
+        host.rollback("model", who="bob", reason="and again")
 
 
 def test_what_is_idle_leaves_after_its_time(service: Service) -> None:

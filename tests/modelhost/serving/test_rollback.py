@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from modelhost.errors import (
 )
 from modelhost.registry.base import Status, StatusChange
 from modelhost.registry.directory import DirectoryRegistry
+from modelhost.serving.destinations import accept
 from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.history import Outcome
 from modelhost.serving.serving import Serving
@@ -275,3 +277,27 @@ def test_a_registry_that_cannot_be_written_keeps_nobody_from_going_back_nor_brin
     assert answer(serving) == {"model": "model 1.0.0"}
     with pytest.raises(NothingStable):
         serving.rollback("model", who="bob", reason="bad")
+
+
+@pytest.mark.parametrize("moment", ["find", "mark"])
+def test_what_was_left_while_its_promotion_was_still_marked_as_stable_stays_rejected(
+    moment: str, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rollback a moment after the flip: before it is known what the status is, or before the mark."""
+    shop.publish("model", "1.0.0")
+    shop.publish("model", "1.1.0", stable=False)
+    registry = shop.registry
+    serving = shop.serve({"model": "1.0.0"})
+    serving.swap({"model": "1.1.0"}, who="ann", why="better")
+    inner = getattr(registry, moment)
+
+    def first(*about: Any) -> Any:
+        monkeypatch.undo()
+        serving.rollback("model", who="bob", reason="worse")
+        return inner(*about)
+
+    monkeypatch.setattr(registry, moment, first)
+    accept(registry, "model", "1.1.0", "ann", "better")
+    assert registry.find("model", "1.1.0").status is Status.REJECTED
+    last = registry.log("model")[-1]
+    assert (last.version, last.who, last.why) == ("1.1.0", "bob", "worse")
