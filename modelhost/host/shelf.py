@@ -1,8 +1,4 @@
-"""What could answer at this moment. The registry is asked aside, so that no request waits for a file system or a store.
-
-A version of a set is that of its first component; the others keep what serves where it fits, else they bring the newest
-version that does.
-"""
+"""What could answer at this moment. The registry is asked aside: no request waits for a file system or a store."""
 
 from __future__ import annotations
 
@@ -11,15 +7,14 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 
 from modelhost.config.model import Settings
-from modelhost.errors import MateMismatch, ModelHostError
+from modelhost.errors import ModelHostError
 from modelhost.host.assembly import section
 from modelhost.host.wiring import Subject
-from modelhost.loading.base import Loaded
 from modelhost.loading.pool import Pool
 from modelhost.registry.base import Entry, Registry, Status
 from modelhost.routing.offers import Offer, Offers
+from modelhost.serving.following import following
 from modelhost.serving.sets import ServingSet
-from modelhost.serving.switching import check_fit
 
 _REMEMBERED = 256
 _log = logging.getLogger(__name__)
@@ -97,39 +92,9 @@ class Shelf:
         return held
 
     def _following(self, subject: Subject, version: str, live: ServingSet) -> dict[str, str]:
-        """The mates that move along; none where what serves fits, or nothing does: whoever loads them says why."""
+        """The mates that move along."""
         lead = self._entries.get(subject.lead, {}).get(version)
         if lead is None:
             return {}
-        chosen: dict[str, Entry | Loaded] = {**live, subject.lead: lead}
-        if _fits(chosen):
-            return {}
-        moved: dict[str, str] = {}
-        for mate in subject.mates:
-            others = {name: each for name, each in chosen.items() if name not in subject.mates or name in moved}
-            for candidate in [live[mate].entry, *self.entries(mate)] if mate in live else []:
-                if _fits({**others, mate: candidate}, {*others, mate}):
-                    chosen[mate] = candidate
-                    moved[mate] = candidate.version
-                    break
-        return {name: each for name, each in moved.items() if each != live.versions[name]}
-
-
-def _fits(chosen: Mapping[str, Entry | Loaded], among: set[str] | None = None) -> bool:
-    """Whether all fit; `among`: mates of components outside of these are not looked at."""
-    members = list(chosen.values())
-    if among is not None:
-        members = [_without_others(each, among) for each in members]
-    try:
-        check_fit(members)
-    except MateMismatch:
-        return False
-    return True
-
-
-def _without_others(each: Entry | Loaded, among: set[str]) -> Entry | Loaded:
-    if isinstance(each, Loaded) and each.fallback:
-        return each
-    entry = each.entry if isinstance(each, Loaded) else each
-    mates = {name: digest for name, digest in entry.info.mates.items() if name in among}
-    return Entry(entry.info.model_copy(update={"mates": mates}), entry.path, entry.status)
+        moved = following({subject.lead: lead}, [each for each in subject.mates if each in live], live, self.entries)
+        return {name: each.version for name, each in moved.items()}
