@@ -71,9 +71,7 @@ class RejectionTeller:
         for each in self._rejections.among(goal.versions):
             if each.key in self._own | self._done or not self._is_mine(each, is_first):
                 continue
-            event = each.event(goal.generation, goal.versions)
-            _log.error("%s: %s", event.title, event.record.why)
-            self._events.publish(event)
+            self._events.publish(each.event(goal.generation, goal.versions))
             self._own.add(each.key)
 
     def _is_mine(self, each: Rejected, is_first: Callable[[], bool]) -> bool:

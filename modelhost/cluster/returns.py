@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,6 +14,7 @@ from modelhost.cluster.telling import Teller, as_record
 from modelhost.errors import (
     Conflict,
     MateMismatch,
+    ModelHostError,
     NothingStable,
     Refused,
     Superseded,
@@ -24,6 +26,8 @@ from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.history import Kind, Outcome, Record
 from modelhost.serving.switching import demand_generation
 from modelhost.serving.targets import Usable, earlier_sets, earlier_versions, left_for_good
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,15 @@ class Returns:
 
     def go(self, asked: Asked, who: str, reason: str, expected_generation: int | None) -> Return:
         """See Coordinator.rollback."""
+        try:
+            return self._go(asked, who, reason, expected_generation)
+        except NothingStable:
+            raise  # an alert said so
+        except ModelHostError as error:
+            _log.warning("rollback of %s did not happen (%s): %s", asked.component or "everything", who, error)
+            raise
+
+    def _go(self, asked: Asked, who: str, reason: str, expected_generation: int | None) -> Return:
         begun: Committed | None = None
         while True:
             desired = self._parts.log.read()

@@ -18,7 +18,7 @@ from modelhost.cluster.members import Beat, State
 from modelhost.cluster.place import Place
 from modelhost.errors import ModelHostError
 from modelhost.registry.directory import utc_now
-from modelhost.serving.events import Event, Events, Reach
+from modelhost.serving.events import Event, Events, Reach, note
 from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.history import Kind, Outcome, Record
 
@@ -127,8 +127,9 @@ class Teller:
         self._publish(Event(record, alert=True, member=member))
 
     def _publish(self, event: Event) -> None:
-        _log.error("%s: %s", event.title, event.record.error)
-        if self._events is not None:
+        if self._events is None:
+            note(event)
+        else:
             self._events.publish(event)
 
 

@@ -31,4 +31,4 @@ def reload_on_hangup(configuration: Configuration) -> Callable[[], None]:
 
 def _reload(configuration: Configuration, asked: queue.SimpleQueue[bool]) -> None:
     while asked.get():
-        configuration.reload()
+        configuration.reload("SIGHUP")

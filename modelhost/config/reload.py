@@ -72,8 +72,10 @@ class Configuration:
         with self._lock:
             self._followers.append((name, prepare))
 
-    def reload(self) -> Reload:
-        """Read the file again and take it over as a whole. Never raises; one at a time, others wait."""
+    def reload(self, who: str = "", why: str = "") -> Reload:
+        """Read the file again and take it over as a whole. Never raises; one at a time, others wait. `who` asks for
+        it, and `why`: for the log."""
+        by = f" ({': '.join(' '.join(each.split()) for each in (who, why) if each)})" if who or why else ""
         with self._lock:
             try:
                 changed = self._taken_over(load(self.path, self._environ))
@@ -81,10 +83,12 @@ class Configuration:
                 self.last_error = (
                     str(error) if isinstance(error, ModelHostError) else f"{type(error).__name__}: {error}"
                 )
-                _log.error("the configuration stays as it was (generation %d): %s", self._generation, self.last_error)
+                said = "; ".join(self.last_error.splitlines())
+                _log.error("the configuration stays as it was (generation %d)%s: %s", self._generation, by, said)
                 return Reload(False, self._generation, error=self.last_error)
             self.last_error = ""
-            _log.info("configuration generation %d: %s", self._generation, ", ".join(changed) or "nothing changed")
+            what = ", ".join(changed) or "nothing changed"
+            _log.info("configuration generation %d%s: %s", self._generation, by, what)
             return Reload(True, self._generation, changed)
 
     def _taken_over(self, new: Settings) -> tuple[str, ...]:

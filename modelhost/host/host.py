@@ -231,9 +231,10 @@ class ModelHost:
 
     # -- configuration ---------------------------------------------------------------------------------------------
 
-    def reload(self) -> Reload:
-        """Reads the configuration again: it takes over as a whole or not at all. Never raises."""
-        return self.configuration.reload()
+    def reload(self, who: str = "", why: str = "") -> Reload:
+        """Reads the configuration again: it takes over as a whole or not at all. Never raises. `who` asks for it, and
+        `why`, are for the log."""
+        return self.configuration.reload(who, why)
 
     @property
     def settings(self) -> Settings:

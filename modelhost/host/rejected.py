@@ -75,9 +75,7 @@ class Rejections:
         for each in self.among(live.versions):
             if each.key not in self._told:
                 self._told.add(each.key)
-                event = each.event(live.generation, live.versions)
-                _log.error("%s: %s", event.title, event.record.why)
-                self._serving.events.publish(event)
+                self._serving.events.publish(each.event(live.generation, live.versions))
 
     def among(self, versions: Mapping[str, str]) -> list[Rejected]:
         """Those of `versions` that are rejected. Asks the registry only about what the shelf knows to be so."""

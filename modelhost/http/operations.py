@@ -145,7 +145,7 @@ def routes(door: Door, control: Control) -> APIRouter:
     async def reload(request: Request) -> dict[str, Any]:
         async with door.acting(request, Role.ADMIN, "reload") as action:
             action.why = (await door.asked(request, Nothing)).reason
-            outcome = await door.apart(action.what, host.reload)
+            outcome = await door.apart(action.what, host.reload, action.who, action.why)
             action.target = list(outcome.changed)
             if not outcome.ok:
                 raise ConfigError(outcome.error, f"generation {outcome.generation} of the configuration stays")

@@ -1,4 +1,5 @@
-"""Who is told of a switch. Each subscriber has a thread of its own: a slow or broken one harms nobody."""
+"""Who is told of a switch: the log always, in one line, and subscribers, each in a thread of its own: a slow or broken
+one harms nobody."""
 
 from __future__ import annotations
 
@@ -61,6 +62,20 @@ class Event:
 Subscriber = Callable[[Event], object]
 
 
+def note(event: Event) -> None:
+    """One line in the log, whoever subscribed: an alert as an error, what did not happen as a warning, a switch as
+    info. A member's part of what its cluster tells as a whole is no error of its own."""
+    level = logging.INFO
+    if event.alert:
+        level = logging.WARNING if event.reach is Reach.PART else logging.ERROR
+    elif event.record.outcome in (Outcome.REFUSED, Outcome.FAILED):
+        level = logging.WARNING
+    about = {Reach.WHOLE: "the cluster: ", Reach.PART: "here: "}.get(event.reach, "")
+    member = f"member {event.member}: " if event.member else ""
+    body = "; ".join(event.body.splitlines())
+    _log.log(level, "%s%s%s%s", about, member, " ".join(event.title.split()), f": {body}" if body else "")
+
+
 def _named(record: Record, component: str) -> str:
     return "the fallback" if component in record.fallbacks else record.after[component]
 
@@ -86,7 +101,8 @@ class Events:
         return unsubscribe
 
     def publish(self, event: Event) -> None:
-        """Puts the event in the mailboxes of those who hear such and returns at once."""
+        """Puts the event in the log, and in the mailboxes of those who hear such; returns at once."""
+        note(event)
         for mailbox in self._of(event.reach):
             mailbox.put(event)
 

@@ -22,6 +22,7 @@ from modelhost.loading.lease import Lease
 from modelhost.registry.base import Entry
 from modelhost.serving.course import Course, Courses
 from modelhost.serving.destinations import Asked, Destinations, demand_sense, reject
+from modelhost.serving.events import Event, note
 from modelhost.serving.history import Kind, Outcome, Record
 from modelhost.serving.sets import ServingSet
 from modelhost.serving.switching import Attempt, Ready, Switching, Wanted, check_fit, demand_generation, demand_reason
@@ -94,9 +95,7 @@ class Roller:
         except _Overtaken:
             raise
         except Exception as error:
-            failed = parts.failed(attempt, wanted, error)
-            if isinstance(error, NothingStable):
-                parts.tell(failed, alert=True)
+            parts.failed(attempt, wanted, error, alert=isinstance(error, NothingStable))
             raise
         parts.tell(record, alert)
         return record
@@ -218,7 +217,9 @@ class Roller:
         try:
             flip = parts.flip(ready, rejected=list(left.items()))
         except Superseded as error:
-            parts.write(replace(begun, outcome=Outcome.REFUSED, error=str(error)))
+            refused = replace(begun, outcome=Outcome.REFUSED, error=str(error))
+            parts.write(refused)
+            note(Event(refused))
             raise _Overtaken(error.message, error.hint, generation=error.generation, versions=error.versions) from error
         seconds = ready.seconds(started, flip, time.perf_counter())
         record = replace(begun, at=parts.now(), outcome=Outcome.SWITCHED, seconds=seconds)

@@ -25,7 +25,7 @@ from modelhost.metadata import VersionInfo
 from modelhost.registry.base import Entry, Registry
 from modelhost.registry.mates import check_mates
 from modelhost.serving.course import Course
-from modelhost.serving.events import Event, Events
+from modelhost.serving.events import Event, Events, note
 from modelhost.serving.history import History, Kind, Outcome, Record
 from modelhost.serving.live import Live, Member
 
@@ -153,13 +153,18 @@ class Switching:
         """Puts the event in the subscribers' mailboxes; outside every lock."""
         self.events.publish(Event(record, alert))
 
-    def failed(self, attempt: Attempt, wanted: Mapping[str, str], error: Exception) -> Record:
-        """Records a switch that did not happen."""
+    def failed(self, attempt: Attempt, wanted: Mapping[str, str], error: Exception, alert: bool = False) -> Record:
+        """Records and logs a switch that did not happen, and tells of it where it is an `alert`. A start that goes on
+        to another set says so when it has one."""
         outcome = Outcome.REFUSED if isinstance(error, _REFUSALS) else Outcome.FAILED
         record = attempt.record(self.now(), outcome, self.live.generation, {**attempt.before, **wanted})
         said = str(error) if isinstance(error, ModelHostError) else f"{type(error).__name__}: {error}"
         record = replace(record, error=said)
         self.write(record)
+        if alert:
+            self.tell(record, alert=True)
+        elif attempt.kind is not Kind.START:
+            note(Event(record))
         return record
 
     def _known(self, wanted: Wanted) -> list[VersionInfo]:

@@ -1,5 +1,6 @@
 """A reload takes over as a whole or not at all, by call and by a real SIGHUP."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -67,6 +68,18 @@ def test_a_file_that_says_the_same_asks_nobody(path: Path) -> None:
     path.write_text("# a comment\n" + TEXT % "1024MiB")
     result = configuration.reload()
     assert (result.ok, result.generation, result.changed, seen) == (True, 1, (), [])
+
+
+def test_a_reload_is_in_the_log_with_who_and_why(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    configuration, _ = with_followers(path)
+    with caplog.at_level(logging.INFO, "modelhost"):
+        path.write_text(TEXT % "2GiB")
+        configuration.reload("ann", "more room")
+        path.write_text("bugdet: 1\n" + TEXT % "2GiB")
+        configuration.reload("SIGHUP")
+    taken, refused = [each.getMessage() for each in caplog.records if each.name == "modelhost.config.reload"]
+    assert taken == "configuration generation 2 (ann: more room): memory"
+    assert refused.startswith("the configuration stays as it was (generation 2) (SIGHUP): ") and "\n" not in refused
 
 
 def test_a_bad_file_leaves_the_running_one_and_says_why(path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from modelhost.errors import ModelHostError
+from modelhost.registry.base import Status
 from modelhost.serving.events import FOR_PEOPLE, Event, Reach, through_apprise
+from tests.modelhost.loading.published import damage
 from tests.modelhost.serving.workshop import Workshop, answer
 
 
@@ -24,6 +28,57 @@ def test_every_subscriber_hears_of_every_switch_in_order(shop: Workshop) -> None
         "rollback: model 2.0.0 → 1.0.0 (bob)",
     ]
     assert shop.heard[-1].body == "worse\nrejected: model 2.0.0"
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Level and text of each line of the serving room, which are one line each."""
+    lines = [each for each in caplog.records if each.name.startswith("modelhost.serving.events")]
+    assert not any("\n" in each.getMessage() for each in lines)
+    return [(each.levelname, each.getMessage()) for each in lines]
+
+
+def test_every_switch_is_in_the_log_with_who_and_why_though_nobody_subscribed(
+    shop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.publish("model", "1.0.0", "2.0.0")
+    serving = shop.serve({"model": "1.0.0"})
+    with caplog.at_level(logging.INFO, "modelhost"):
+        serving.swap({"model": "2.0.0"}, who="ann", why="better\nby far")
+        serving.rollback("model", who="bob", reason="worse")
+    assert said(caplog) == [
+        ("INFO", "swap: model 1.0.0 → 2.0.0 (ann): better; by far"),
+        ("INFO", "rollback: model 2.0.0 → 1.0.0 (bob): worse; rejected: model 2.0.0"),
+    ]
+
+
+def test_what_did_not_happen_is_a_warning_and_what_needs_a_person_an_error(
+    shop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.publish("model", "1.0.0", "2.0.0")
+    serving = shop.serve({"model": "2.0.0"})
+    shop.mark("model", "1.0.0", Status.REJECTED)
+    with pytest.raises(ModelHostError):
+        serving.swap({"model": "1.0.0"}, who="ann", why="back")
+    with pytest.raises(ModelHostError):
+        serving.rollback("model", "9.0.0", who="bob", reason="worse")
+    with pytest.raises(ModelHostError):
+        serving.rollback("model", who="bob", reason="worse")
+    (swap, back, alert) = said(caplog)
+    assert swap[0] == back[0] == "WARNING" and alert[0] == "ERROR"
+    assert swap[1].startswith("swap refused: model 2.0.0 → 1.0.0 (ann): back; model 1.0.0 is rejected")
+    assert back[1].startswith("rollback refused: model 2.0.0 → 9.0.0 (bob): worse; ")
+    assert alert[1].startswith("ALERT: rollback refused: model 2.0.0 (bob): worse; model: no version that served")
+
+
+def test_a_start_that_falls_back_to_an_older_version_is_an_error_in_the_log(
+    shop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.publish("model", "1.0.0", "2.0.0")
+    damage(shop.registry.find("model", "2.0.0"), "cut")
+    shop.serve().start()
+    ((level, line),) = [each for each in said(caplog) if each[0] != "INFO"]
+    assert level == "ERROR" and line.startswith("ALERT: start: model nothing → 1.0.0 (start-up): start; ")
+    assert "weights.safetensors" in line
 
 
 def test_what_is_of_the_whole_cluster_is_heard_by_those_alone_who_ask_for_it(shop: Workshop) -> None:
