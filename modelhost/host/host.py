@@ -87,7 +87,7 @@ class ModelHost:
         self.promote, self.mark_stable = switches.promote, switches.mark_stable
         self.whole, self.rollback, self.scope = switches.whole, switches.rollback, switches.scope
         self.load, self.unload, self.restore = switches.load, switches.unload, switches.restore
-        self.loadable = switches.loadable
+        self.loadable, self.way_out = switches.loadable, switches.way_out
         self._granter = Granter(self.serving, self.shelf, lambda: self._wiring)
         self._notes = Notes(self.serving, configuration.current, configuration.path.resolve().parent)
         self._chance = chance

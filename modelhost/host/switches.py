@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from modelhost.config.model import Settings
-from modelhost.errors import Conflict, ModelHostError, Refused
-from modelhost.registry.base import LATEST, Registry, Status
+from modelhost.errors import Conflict, MateMismatch, ModelHostError, Refused, Unknown
+from modelhost.registry.base import LATEST, Entry, Registry, Status
 from modelhost.registry.mates import check_has_mates
-from modelhost.serving.destinations import accept, mates
+from modelhost.serving.destinations import accept
+from modelhost.serving.following import fits, following
 from modelhost.serving.history import Record
 from modelhost.serving.serving import Serving
 from modelhost.serving.switching import demand_reason
@@ -44,28 +46,51 @@ class Switches:
     ) -> Record:
         """Lets these serve as one set (component → version or `latest`), and marks them stable. Raises as a swap.
 
-        The name of a set stands for its first component and that one's mates.
+        The name of a set stands for its first component, and brings what `whole` says; a component stands for itself.
         """
         versions = self.whole(versions)
-        record = self._serving.swap(
-            versions, who=who, why=why, generation=generation, expected_generation=expected_generation
-        )
+        try:
+            record = self._serving.swap(
+                versions, who=who, why=why, generation=generation, expected_generation=expected_generation
+            )
+        except MateMismatch as error:
+            raise MateMismatch(error.message, self.way_out(versions) or error.hint) from error
         problems = self.mark_stable({name: record.after[name] for name in versions}, who=who, why=why)
         self._afterwards()
         return replace(record, notes=(*record.notes, *problems))
 
     def whole(self, versions: Mapping[str, str]) -> Mapping[str, str]:
-        """`versions` without names of sets: a version of a set is one of its first component, and brings the mates
-        that it names by digest; what else is named goes before them. Raises Unknown, RegistryUnavailable."""
-        settings = self._settings()
-        named = {name: version for name, version in versions.items() if name not in settings.sets}
-        live = self._serving.live.serving()
-        there = {**dict.fromkeys(settings.components, ""), **(live.versions if live else {})}
-        found: dict[str, str] = {}
-        for name in [each for each in versions if each in settings.sets]:
-            lead = self._registry.find(settings.sets[name][0], versions[name])
-            found |= {lead.component: lead.version, **mates(self._registry, lead, there)}
-        return {**found, **named}
+        """`versions` without names of sets: a version of a set is one of its first component, and the others of the set
+        move as `following` says; what else is named goes before them. Raises Unknown, RegistryUnavailable."""
+        sets = {name: members for name, members in self._settings().sets.items() if name in versions}
+        if not sets:
+            return versions
+        found = {name: self._registry.find(name, version) for name, version in versions.items() if name not in sets}
+        for name, (lead, *others) in sets.items():
+            if lead not in found:
+                found[lead] = self._registry.find(lead, versions[name])
+            found |= following(found, others, self._serving.live.serving() or {}, self._promotable)
+        return {name: each.version for name, each in found.items()}
+
+    def way_out(self, versions: Mapping[str, str]) -> str:
+        """How to promote these (component → version), which do not fit what serves; nothing where no way is known."""
+        live = self._serving.live.serving() or {}
+        try:
+            named = {name: self._registry.find(name, version) for name, version in versions.items()}
+            more = following(named, list(self._settings().components), live, self._promotable)
+        except ModelHostError:
+            return ""
+        if not more or not fits({**live, **named, **more}.values()):
+            return ""
+        whole = {name: each.version for name, each in {**named, **more}.items()}
+        brings = ", ".join(f"{name} {each.version}" for name, each in more.items())
+        return f"with {brings} they do; one set is promoted as a whole: POST /promote with versions {json.dumps(whole)}"
+
+    def _promotable(self, component: str) -> list[Entry]:
+        try:
+            return [each for each in self._registry.versions(component) if each.status is not Status.REJECTED]
+        except Unknown:
+            return []
 
     def mark_stable(self, versions: Mapping[str, str], *, who: str, why: str) -> list[str]:
         """Marks those stable that are unstable. Returns what could not be marked, as in a registry out of reach, in

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from modelhost.cluster.desired import Committed
 from modelhost.cluster.lookout import Seen
 from modelhost.cluster.membership import Membership
-from modelhost.errors import Conflict, Unknown
+from modelhost.errors import Conflict, MateMismatch, Unknown
 from modelhost.http.control import Brought, Switched
 from modelhost.loading.books import canonical
 from modelhost.serving.destinations import Asked
@@ -32,8 +32,12 @@ class ClusterControl:
         self, versions: Mapping[str, str], *, who: str, why: str, expected_generation: int | None = None
     ) -> Switched:
         """Behind the barrier: all members, or none."""
-        coordinator, whole = self._membership.coordinator, self._membership.host.whole(versions)
-        committed = coordinator.promote(whole, who=who, why=why, expected_generation=expected_generation)
+        coordinator, host = self._membership.coordinator, self._membership.host
+        whole = host.whole(versions)
+        try:
+            committed = coordinator.promote(whole, who=who, why=why, expected_generation=expected_generation)
+        except MateMismatch as error:
+            raise MateMismatch(error.message, host.way_out(whole) or error.hint) from error
         return self._served(committed, ())
 
     def rollback(self, asked: Asked, *, who: str, reason: str, expected_generation: int | None = None) -> Switched:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,6 +10,7 @@ import requests
 
 from modelhost.http.roles import Role
 from modelhost.registry.base import Status
+from modelhost.routing.request import RequestFacts
 from tests.modelhost.http.site import CONFIGURATION, INTERFACE, Site
 from tests.modelhost.serving.workshop import eventually
 
@@ -63,6 +65,39 @@ def test_of_mates_with_the_same_content_the_one_that_serves_stays_else_the_newes
     assert stays.after == {"model": "1.2.0", "tokenizer": "1.1.0"}
     mixed = host.promote({"translation": "1.1.0", "tokenizer": "1.2.0"}, who="ann", why="named goes before")
     assert mixed.after == {"model": "1.1.0", "tokenizer": "1.2.0"}
+
+
+TURNED = CONFIGURATION.replace("[model, tokenizer]", "[tokenizer, model]")
+
+
+def test_promoting_a_set_whose_first_component_names_no_mate_brings_what_a_request_for_it_gets(site: Site) -> None:
+    """The model names its tokenizer, and the set is called by the tokenizer's versions."""
+    site.pair("1.0.0")
+    site.pair("1.1.0", "1.2.0", stable=False)
+    host = site.start(TURNED)
+    for version in ("1.1.0", "1.2.0"):
+        for component in BOTH:
+            host.load(component, version)
+    with host.request(RequestFacts(version="1.1.0"), "translation") as models:
+        served = dict(models.versions)
+    answer = site.ask("POST", "/promote/translation", {"version": "1.1.0", "reason": "better"}, role=Role.OPERATOR)
+    assert (answer.status_code, answer.json().get("versions")) == (200, served), answer.text
+    assert served == BOTH
+
+
+def test_a_component_is_promoted_alone_and_where_it_does_not_fit_the_hint_is_the_promotion_that_does(
+    site: Site,
+) -> None:
+    site.pair("1.0.0")
+    site.pair("1.1.0", stable=False)
+    site.start(TURNED)
+    for component in BOTH:
+        refused = site.ask("POST", f"/promote/{component}", {"version": "1.1.0", "reason": "?"}, role=Role.OPERATOR)
+        assert (refused.status_code, refused.json()["kind"]) == (422, "MateMismatch")
+        before, _, versions = refused.json()["hint"].rpartition("POST /promote with versions ")
+        assert json.loads(versions) == BOTH and before
+    taken = {"versions": json.loads(versions), "reason": "as the hint says"}
+    assert site.ask("POST", "/promote", taken, role=Role.OPERATOR).json()["versions"] == BOTH
 
 
 def test_the_index_says_what_fits_together(site: Site) -> None:
