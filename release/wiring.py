@@ -99,6 +99,11 @@ class Desk:
 
         loaded = self._here()
         if loaded is None:
+            if self.service is None and not known_scopes(self.root):
+                raise UsageError(
+                    "no service is known here, and a switch of models is kept in a service's ledger",
+                    hint="run it where release.yaml is, or with -C DIR or --manifest FILE; `release init` writes one",
+                )
             return self.for_scope(), self.cwd
         return self.hands(loaded.manifest, to_ledger(loaded.manifest)), loaded.root
 
@@ -121,16 +126,17 @@ class Desk:
             config = _in_force(ledger)
         return None if config is None else _from_ledger(config, self.environ).models
 
-    def model_registry(self, where: str | None, section: Models | None) -> ModelRegistry:
-        """The registry that is named, else the manifest's. Raises UsageError where there is none."""
+    def model_registry(self, where: str | None, section: Models | None, *, or_service: bool = False) -> ModelRegistry:
+        """The registry that is named, else the manifest's. Raises UsageError where there is none; `or_service`: the
+        command would have asked a service as well."""
         from release.models.opening import opened
         from release.models.place import Place
 
         named = section.registry if where is None and section is not None else where
         if named is None:
             raise UsageError(
-                "no model registry is named",
-                hint="--registry DIR, or `models: {registry: /srv/models}` in release.yaml",
+                "no model registry is named" if not or_service else "neither a model registry nor a service is named",
+                hint=f"{'--url URL, ' if or_service else ''}--registry DIR, or `models:` in release.yaml",
             )
         place = named if "://" in named else str(self.cwd / Path(named).expanduser())
         return opened(Place(place, self.root / ".cache" / "models"), lambda text: self.report(Said(text, "warning")))
@@ -176,7 +182,7 @@ class Desk:
             raise UsageError(
                 "in a registry every component goes back alone", hint="--together is for a running service"
             )
-        return RegistryBoard(self.model_registry(registry, section))
+        return RegistryBoard(self.model_registry(registry, section, or_service=True))
 
     def switched_models(self) -> list[tuple[str, str]]:
         """Component and version of what was switched to last and of what was there before, by every service's ledger:

@@ -98,7 +98,8 @@ class Collected:
 @dataclass(frozen=True)
 class Switched:
     """What was done. `after` is what serves (or what `latest` means) since, None where nothing does; `others`: of the
-    components that changed with it, what was before and what is after."""
+    components that changed with it, what was before and what is after. Of a set that is called by its name, all are
+    others."""
 
     before: str | None
     after: str | None

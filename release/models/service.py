@@ -230,18 +230,23 @@ class ServiceBoard:
         return Switched(before[lead], after[lead], before != after, _with_notes(text, told), together)
 
     def rollback(self, component: str, to: str | None, who: str, why: str) -> Switched:
-        told = self._service.rollback(component, to, f"{why} (asked for by {who})", self._together, self._expect)
+        """`component` may be a set of the service's configuration: `before` and `after` are None then, and `others` has
+        its members."""
+        try:
+            told = self._service.rollback(component, to, f"{why} (asked for by {who})", self._together, self._expect)
+        except Refused as error:
+            raise _as_command(error, component) from error
+        moved = {name: (_before(told, name), _after(told, name)) for name in told.get("versions") or ()}
+        moved = {name: (was, now) for name, (was, now) in moved.items() if was != now}
         before, after = _before(told, component), _after(told, component)
-        left = told.get("rejected") or {}
-        rejected = ", ".join(f"{name} {version}" for name, version in left.items())
-        text = f"{component} {after} serves again" + (f"; {rejected} is rejected" if rejected else "")
+        own = {component: after} if after is not None else {name: now for name, (_, now) in moved.items()}
+        text = _serve_again(own) if own else f"{component} is as it was"
         if component in (told.get("fallbacks") or ()):
-            text = f"no stable version of {component} is left: its fallback serves; {rejected} is rejected"
-        moved = {
-            name: (_before(told, name), _after(told, name)) for name in told.get("versions") or () if name != component
-        }
-        together = {name: (was, now) for name, (was, now) in moved.items() if was != now}
-        return Switched(before, after, before != after, _with_notes(text, told), together)
+            text = f"no stable version of {component} is left: its fallback serves"
+        if left := told.get("rejected"):
+            text += f"; {sets.spoken(left)} {'is' if len(left) == 1 else 'are'} rejected"
+        others = {name: each for name, each in moved.items() if name != component}
+        return Switched(before, after, bool(moved), _with_notes(text, told), others)
 
     def is_there(self, component: str, version: str) -> bool:
         return self._service.in_memory(component, version)
@@ -305,6 +310,19 @@ def _rows(answer: Any, base: str) -> list[dict[str, Any]]:
     if not isinstance(answer, list) or not all(isinstance(row, dict) for row in answer):
         raise _stranger(base)
     return answer
+
+
+def _serve_again(versions: Mapping[str, str | None]) -> str:
+    return f"{sets.spoken(versions)} serve{'s' if len(versions) == 1 else ''} again"
+
+
+def _as_command(error: Refused, component: str) -> Refused:
+    """The way out that the service names, in the words of the command line."""
+    said, _, what = (error.hint or "").partition(": ")
+    if "together=True" not in said:
+        return error
+    hint = f"`release models rollback {component} --together` takes these back as one: {what}"
+    return Refused(error.message, hint=hint, **error.context)
 
 
 def _expected(generation: int | None) -> dict[str, int]:

@@ -74,7 +74,10 @@ def verify(
     registry: ModelRegistry, component: str | None, version: str | None, full: bool, report: Report
 ) -> list[Verified]:
     """Every version, of one component or of all, or one alone; broken ones too. Raises UsageError for wrong names."""
-    number = registry.number(component, version) if component is not None and version is not None else None
+    number = None
+    if component is not None and version is not None:
+        number = next(iter(registry.stable(component)), version) if version == LATEST else version
+        number = registry.number(component, number)
     names = [component] if component is not None else registry.components()
     return _verified(report, names, lambda name: registry.verify(name, full, number))
 
@@ -101,7 +104,7 @@ def _verified(report: Report, names: Sequence[str], look: Callable[[str], list[V
         report(StepProgress(step, name))
         found += look(name)
     state = StepState.FAILED if any(one.problems for one in found) else StepState.DONE
-    report(StepEnded(step, state, f"{len(found)} versions", time.monotonic() - began))
+    report(StepEnded(step, state, f"{len(found)} version{'' if len(found) == 1 else 's'}", time.monotonic() - began))
     return found
 
 

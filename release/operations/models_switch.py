@@ -109,7 +109,9 @@ def rollback(hands: Hands, board: Board, wish: Wish) -> Result:
         with _Recording(hands, board, row) as recording, hands.interruption.shield():
             switched = board.rollback(wish.component, target, hands.actor, wish.reason)
             with quietly(hands, "what went back with it"):
-                _note_set(hands, switch_id, {wish.component: (switched.before, switched.after), **switched.others})
+                own = {wish.component: (switched.before, switched.after)}
+                is_set = switched.before is None and switched.after is None  # and its members are the others
+                _note_set(hands, switch_id, {**({} if is_set else own), **switched.others})
             return recording.done(switched)
 
 

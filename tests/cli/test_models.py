@@ -72,7 +72,10 @@ def test_the_manifest_names_the_registry(call: Call, manifest: Callable[[str], N
 
 def test_a_registry_that_nobody_named_is_asked_for(call: Call) -> None:
     said = call("models", "list")
-    assert said.code == 2 and "no model registry is named" in said.err and "--registry DIR" in said.err
+    assert said.code == 2 and "neither a model registry nor a service is named" in said.err
+    assert "--registry DIR" in said.err and "--url URL" in said.err
+    said = call("models", "gc")
+    assert said.code == 2 and "no model registry is named" in said.err and "--url" not in said.err
 
 
 def test_a_version_is_shown_with_all_that_it_says_of_itself(call: Call, registry: Path, published: Publish) -> None:
@@ -282,8 +285,23 @@ def test_within_a_freeze_window_only_a_reason_promotes_and_a_rollback_needs_none
 def test_a_switch_needs_a_service_whose_ledger_keeps_it(call: Call, registry: Path, published: Publish) -> None:
     published("1.0.0")
     said = call("models", "promote", "translator", "1.0.0", *WHY, "--registry", str(registry))
-    assert said.code == 2
+    assert said.code == 2 and "no service is known here" in said.err and "--manifest FILE" in said.err
     assert "unstable" in call("models", "list", "--registry", str(registry)).out
+
+
+@pytest.mark.parametrize(
+    "command", [("publish", "out", "translator", "1.0.0"), ("export", "translator"), ("gc", "--dry-run")]
+)
+def test_what_works_on_a_registry_alone_says_so_to_who_names_a_service(call: Call, command: tuple[str, ...]) -> None:
+    said = call("models", *command, "--url", "http://127.0.0.1:5000")
+    assert said.code == 2 and f"`release models {command[0]}` works on a registry" in said.err
+
+
+def test_latest_is_verified_as_what_it_means(call: Call, registry: Path, published: Publish) -> None:
+    published("1.0.0", status="stable")
+    published("1.1.0")
+    said = call("models", "verify", "translator", "latest", "--registry", str(registry))
+    assert said.code == 0 and "✓ translator 1.0.0" in said.out and "1.1.0" not in said.out
 
 
 def test_a_switch_without_a_reason_is_a_wrong_call(call: Call, manifest: Callable[[str], None]) -> None:

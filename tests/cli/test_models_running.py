@@ -181,7 +181,7 @@ def test_a_switch_that_was_meant_for_another_generation_is_superseded_before_the
 @pytest.mark.usefixtures("manifest")
 def test_what_serves_and_what_is_in_memory_is_listed_and_shown(call: Call) -> None:
     said = call("models", "list")
-    assert said.code == 0 and "serves" in said.out and "READY" in said.out
+    assert said.code == 0 and "in memory" in said.out and "not loaded" in said.out and "UNAVAILABLE" not in said.out
     shown = json.loads(call("models", "show", "translator", "--json").out)
     assert (shown["version"], shown["serves"], shown["says"]["platform"]) == ("1.0.0", True, "dictionary")
     assert "translation/1" in call("models", "show", "translator").out

@@ -147,6 +147,28 @@ def test_versions_that_are_named_by_with_go_as_one_set_and_back_together(
 
 
 @pytest.mark.usefixtures("manifest")
+def test_a_set_goes_back_by_its_name_and_the_ledger_has_what_became_of_each(
+    call: Call, running: Translating, last: Last
+) -> None:
+    assert call("models", "promote", "translator", "1.1.0", "--together", *WHY).code == 0
+    alone = call("models", "rollback", "translator", *WHY)
+    assert alone.code == 1 and running.versions == NEW
+    assert "`release models rollback translator --together` takes these back as one: translator 1.1.0" in alone.err
+    back = call("models", "rollback", "translation", *WHY, "--json")
+    assert back.code == 0 and running.versions == OLD, back.err
+    told = json.loads(back.out)
+    assert told["outcome"] == "switched"
+    assert told["text"] == (
+        "translator 1.0.0 and vocabulary 1.0.0 serve again; translator 1.1.0 and vocabulary 1.1.0 are rejected"
+    )
+    assert told["data"]["others"] == {name: {"before": "1.1.0", "after": "1.0.0"} for name in OLD}
+    row, ledger = last()
+    assert (row.component, row.state) == ("translation", ModelState.SWITCHED)
+    assert ledger.notes(SET, row.id)[0].data == {"versions": OLD, "before": NEW}
+    assert {*OLD.items()} <= set(switched_to(ledger))
+
+
+@pytest.mark.usefixtures("manifest")
 def test_a_mate_that_was_rejected_is_named_and_comes_back_with_restore(call: Call, running: Translating) -> None:
     assert running.host is not None
     for name, version in NEW.items():

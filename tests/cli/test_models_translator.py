@@ -107,7 +107,7 @@ def test_a_model_with_its_own_vocabulary_passes_the_gate_and_serves_with_it_and_
         time.sleep(0.1)
 
     done = call("models", "promote", "model", "1.2.0", "--together", *WHY, "--json")
-    assert done.code == 0, done.err
+    assert done.code == 0, done.err + done.out
     assert json.loads(done.out)["data"]["others"] == {"tokenizer": {"before": "1.1.0", "after": "1.2.0"}}
     assert answered(translator) == (before[0], NEW)
     with Ledger(tmp_path / "state" / "translator" / "ledger.db", readonly=True) as ledger:

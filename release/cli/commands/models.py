@@ -57,6 +57,21 @@ def _is_url(context: click.Context, parameter: click.Parameter, value: str | Non
     return value
 
 
+def _registry_alone(command: F) -> F:
+    """--registry, and an answer for who wants a service to do what only a registry can."""
+    url = click.option("--url", hidden=True, expose_value=False, callback=_no_service)
+    return url(_registry(command))
+
+
+def _no_service(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        raise click.UsageError(
+            f"`release models {context.info_name}` works on a registry, not on a service that runs: "
+            "--registry names the one that the service reads",
+            context,
+        )
+
+
 def _one_place(context: click.Context, url: str | None, registry: str | None) -> None:
     if url is not None and registry is not None:
         raise click.UsageError("either --url or --registry, not both", context)
@@ -100,7 +115,7 @@ def list_(context: click.Context, component: str | None, registry: str | None, u
         section = None if registry is not None else desk.models(needed=url is None)
         if registry is None and (service := desk.model_service(url, section)) is not None:
             return _held(session, service, component)
-        asked = desk.model_registry(registry, section)
+        asked = desk.model_registry(registry, section, or_service=True)
         found = asked.versions(component)
         document = {"ok": True, "registry": asked.where, "versions": [as_json(one) for one in found]}
         return session.show(document, lambda: picture.listed(found, choose.width()))
@@ -139,7 +154,7 @@ def show(context: click.Context, component: str, version: str, registry: str | N
         section = None if registry is not None else desk.models(needed=url is None)
         if registry is None and (service := desk.model_service(url, section)) is not None:
             return _described(session, service, component, version)
-        asked = desk.model_registry(registry, section)
+        asked = desk.model_registry(registry, section, or_service=True)
         found = asked.describe(component, version)
         document = {
             "ok": True,
@@ -305,7 +320,7 @@ def rollback(
 )  # fmt: skip
 @_tracking
 @click.option("--allow-pickle", metavar="FILE", multiple=True, help="Publish this pickle. May be repeated.")
-@_registry
+@_registry_alone
 @common
 @click.pass_context
 def publish(
@@ -350,7 +365,7 @@ def publish(
 @click.argument("version", required=False, default="latest")
 @click.option("--name", metavar="NAME", help="The name in MLflow's registry; default: the component's.")
 @_tracking
-@_registry
+@_registry_alone
 @common
 @click.pass_context
 def export(
@@ -388,10 +403,11 @@ def verify(
 ) -> int:
     """Find out whether files are those that were published. Exit code 1 where some are not.
 
-    In a registry of one version, of a component or of all, broken ones too; from a URL files are pulled into a cache
-    for this. With --url, or where the manifest names no registry, the service that runs is asked: for what serves, of
-    one component or of all, or for VERSION. It compares what it has on its own disk, and the environment and the mates
-    that the version wants; its token needs the role of an operator, because that reads gigabytes.
+    In a registry of one version (`latest`: the newest stable one), of a component or of all, broken ones too; from a
+    URL files are pulled into a cache for this. With --url, or where the manifest names no registry, the service that
+    runs is asked: for what serves, of one component or of all, or for VERSION. It compares what it has on its own disk,
+    and the environment and the mates that the version wants; its token needs the role of an operator, because that
+    reads gigabytes.
 
     \b
       release models verify translator 1.1.0 --full
@@ -413,7 +429,7 @@ def verify(
             where = {"service": service.url}
             found = operations.verify_running(service, component, version, full, session.report)
         else:
-            asked = desk.model_registry(registry, section)
+            asked = desk.model_registry(registry, section, or_service=True)
             where = {"registry": asked.where}
             found = operations.verify(asked, component, version, full, session.report)
         bad = any(one.problems for one in found)
@@ -428,7 +444,7 @@ def verify(
 @click.option(
     "--place", metavar="WHERE", multiple=True, help="Where a cluster keeps what it desires, if not in the registry."
 )
-@_registry
+@_registry_alone
 @common
 @click.pass_context
 def gc(

@@ -10,6 +10,8 @@ import click
 from release.cli.console import tables
 from release.models.base import Described, Held, Verified, Version
 
+# Triton's words for where a version is; the second would read as if something were broken.
+_MEMORY = {"READY": "in memory", "UNAVAILABLE": "not loaded", "LOADING": "loading"}
 _COLOURS = {"stable": "green", "rejected": "red", "unstable": "yellow"}
 
 
@@ -37,9 +39,16 @@ def held(versions: Sequence[Held], generation: int, behind: Sequence[str], width
     if not versions:
         return ["there is no version"]
     rows = [
-        [one.component, one.version, "serves" if one.serves else "", one.state, one.status or ""] for one in versions
+        [
+            one.component,
+            one.version,
+            "serves" if one.serves else "",
+            _MEMORY.get(one.state, one.state),
+            one.status or "",
+        ]
+        for one in versions
     ]
-    table = tables.text(["component", "version", "", "state", "status"], rows, width)
+    table = tables.text(["component", "version", "", "memory", "status"], rows, width)
     late = [click.style(f"behind: {', '.join(behind)}", fg="yellow")] if behind else []
     return [*table, *([f"generation {generation} serves"] if generation else []), *late]
 
@@ -47,7 +56,8 @@ def held(versions: Sequence[Held], generation: int, behind: Sequence[str], width
 def told(one: Held, says: Mapping[str, Any]) -> list[str]:
     """A version of a service, with what the service tells of it."""
     serves = ", serves" if one.serves else ""
-    lines = [f"{one.component} {one.version}  {one.state}{serves}" + (f", {one.status}" if one.status else "")]
+    state = _MEMORY.get(one.state, one.state)
+    lines = [f"{one.component} {one.version}  {state}{serves}" + (f", {one.status}" if one.status else "")]
     for side in ("inputs", "outputs"):
         lines.append(f"  {side:<15} {', '.join(_tensor(tensor) for tensor in says.get(side, []))}")
     return lines + [f"  {name:<15} {_said(value)}" for name, value in says.get("parameters", {}).items() if value]
