@@ -27,7 +27,8 @@ class Holds:
 
     def hold(self, component: str, version: str, *, who: str, patience: float | None = None) -> bool:
         """Keeps a version in the memory of all members, those that come later too, until it is let go of, serves, or is
-        rejected. Returns when all that live have it, within `patience` seconds: whether it was not held before.
+        rejected. Returns when all that live have it, within `patience` seconds: whether this brought it there, because
+        it was not held before, or who asked for it then broke off and some member has not got it yet.
 
         Nothing has changed after an error: LoadFailed (a member cannot load it), Unavailable (not in time), Conflict
         (somebody let it go meanwhile), RegistryUnavailable. What was held before is held on; what serves needs no hold.
@@ -42,6 +43,7 @@ class Holds:
                 return False
             held = desired.held.find(component, version)
             is_new = held is None
+            is_fresh = held is None or not self._is_everywhere(held)
             if is_new:
                 held = self._written(desired.hold(component, version, who, parts.now()), component, version)
         try:
@@ -50,7 +52,7 @@ class Holds:
             if is_new:
                 self._take_back(held)
             raise
-        return is_new
+        return is_fresh
 
     def let_go(self, component: str, version: str | None, *, who: str, patience: float | None = None) -> None:
         """Takes a version out of the memory of all members, or all of the component that serve nobody; in use, it
@@ -113,6 +115,11 @@ class Holds:
         """As at a promotion: all that live have it, or one cannot, or it takes too long."""
         members = {name: _standing(each, hold.number) for name, each in by_name(self._parts.members.observe()).items()}
         return decide(View(hold.number, members, deadline), self._parts.clock())
+
+    def _is_everywhere(self, hold: Hold) -> bool:
+        """Whether no member that may live lacks it."""
+        seen = by_name(self._parts.members.observe()).values()
+        return all(each.beat.holds.get(hold.number) == "" for each in seen if each.living is not False)
 
     def _failure(self, hold: Hold, decision: Abort) -> ModelHostError:
         what = f"{hold.component} {hold.version} is not held in memory by all"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 
 from modelhost.cluster.desired import Desired
@@ -22,13 +23,15 @@ _HOLDER = "a hold of the cluster"
 
 @dataclass(slots=True)
 class _Kept:
-    """A hold here. `here`: in memory, and requests find it; `fresh`: it was loaded for this; `again`: when to try."""
+    """A hold here. `here`: in memory, and requests find it; `fresh`: it was loaded for this; `again`: when to try;
+    `asked`: what brings it, while it loads."""
 
     hold: Hold
     lease: Lease | None = None
     fresh: bool = False
     here: bool = False
     loading: bool = False
+    asked: Future[Lease] | None = None
     failure: str = ""
     again: float = float("-inf")
 
@@ -97,6 +100,9 @@ class Keeping:
         """What was loaded for a hold alone leaves; without `serving`, nothing does."""
         with self._lock:
             gone = [self._kept.pop(number) for number, kept in list(self._kept.items()) if is_over(kept)]
+            asked = [kept.asked for kept in gone if kept.asked is not None]
+        for future in asked:
+            self._pool.abandon(future)
         for kept in gone:
             if kept.lease is not None:
                 kept.lease.release(leave=serving is not None and kept.fresh and kept.key not in serving)
@@ -114,6 +120,9 @@ class Keeping:
     def _give_way(self, kept: _Kept) -> None:
         with self._lock:
             lease, kept.lease, kept.here = kept.lease, None, False
+            asked = kept.asked
+        if asked is not None:
+            self._pool.abandon(asked)
         if lease is not None:
             lease.release()
 
@@ -134,8 +143,10 @@ class Keeping:
         lease: Lease | None = None
         failure = ""
         try:
-            lease = self._pool.lease(*kept.key, holder=_HOLDER)
+            lease = self._ask(kept).result()
             self._found()
+        except CancelledError:  # it was let go of, or gives way; a second attempt says more
+            _log.info("%s %s is not loaded for a hold any more", *kept.key)
         except (RegistryUnavailable, Loading) as error:  # that says nothing about the version
             _log.warning("%s %s is held, and tried again: %s", *kept.key, error)
         except ModelHostError as error:
@@ -148,10 +159,22 @@ class Keeping:
             lease.release(leave=lease.fresh)
         self._ended()
 
+    def _ask(self, kept: _Kept) -> Future[Lease]:
+        """What brings it; whoever lets go of the hold gives that up. Raises CancelledError where somebody has."""
+        future = self._pool.request(*kept.key, holder=_HOLDER)
+        with self._lock:
+            if self._kept.get(kept.hold.number) is kept:
+                kept.asked = future
+                return future
+        if not self._pool.abandon(future):
+            lease = future.result()
+            lease.release(leave=lease.fresh)
+        raise CancelledError
+
     def _landed(self, kept: _Kept, lease: Lease | None, failure: str) -> bool:
         """Whether the lease is kept: not where it is held no longer."""
         with self._lock:
-            kept.loading, kept.failure = False, failure
+            kept.loading, kept.asked, kept.failure = False, None, failure
             if lease is None:
                 kept.again = self._clock() + self._retry
             elif self._kept.get(kept.hold.number) is kept:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError
 
 from modelhost.cluster.desired import Committed, Proposal
 from modelhost.cluster.preparing import Prepared, Preparing, let_go
 from modelhost.errors import Loading, ModelHostError, RegistryUnavailable
+from modelhost.serving.course import Course
+from modelhost.serving.rollback import ROOM_SECONDS
 
 _log = logging.getLogger(__name__)
 
@@ -16,7 +19,8 @@ _log = logging.getLogger(__name__)
 class _Load:
     """One that is under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, course: Course) -> None:
+        self.course = course
         self.abandoned = threading.Event()
         self.obstacle = ""
 
@@ -70,7 +74,7 @@ class Loads:
 
     def begin(self, goal: Committed | Proposal) -> None:
         """Load a set that is neither here nor on its way."""
-        load = _Load()
+        load = _Load(self._preparing.course(goal.generation))
         with self._lock:
             self._loading[goal.generation] = load
             self._failed.pop(goal.generation, None)
@@ -83,12 +87,15 @@ class Loads:
             return self._prepared.pop(generation)
 
     def abandon(self, generations: Iterable[int]) -> None:
-        """Let go of what was loaded, and of what still loads when it comes."""
+        """Let go of what was loaded, and of what still loads: that ends at its next step, or leaves when it has landed,
+        and whoever needs its room waits for that."""
+        numbers = list(generations)
         with self._lock:
-            stale = [self._prepared.pop(number) for number in generations if number in self._prepared]
-            for number in generations:
-                if (load := self._loading.pop(number, None)) is not None:
-                    load.abandoned.set()
+            stale = [self._prepared.pop(number) for number in numbers if number in self._prepared]
+            loads = [self._loading.pop(number) for number in numbers if number in self._loading]
+        for load in loads:
+            load.abandoned.set()
+            load.course.call_off("it is not desired any more")
         for each in stale:
             let_go(each)
 
@@ -104,6 +111,8 @@ class Loads:
             prepared = self._persist(goal, load)
         except ModelHostError as error:
             failure = str(error)
+        except CancelledError:
+            failure = load.course.called_off
         except BaseException as error:
             _log.exception("generation %d", goal.generation)
             failure = f"{type(error).__name__}: {error}"
@@ -116,7 +125,7 @@ class Loads:
         or has not."""
         while True:
             try:
-                return self._preparing.prepare(goal.versions, goal.generation)
+                return self._preparing.prepare(goal.versions, goal.generation, load.course, _patience(goal))
             except (RegistryUnavailable, Loading) as error:
                 load.obstacle = str(error)
                 _log.warning("generation %d is tried again: %s", goal.generation, error)
@@ -135,3 +144,8 @@ class Loads:
             else:
                 self._prepared[generation] = prepared
             return True
+
+
+def _patience(goal: Committed | Proposal) -> float:
+    """Seconds for the room of a load that was given up: its thread cannot be stopped."""
+    return min(goal.patience, ROOM_SECONDS) if isinstance(goal, Proposal) else ROOM_SECONDS

@@ -9,6 +9,7 @@ from modelhost.cluster.fit import fitting
 from modelhost.errors import Refused
 from modelhost.loading.base import Loaded
 from modelhost.loading.lease import Lease
+from modelhost.serving.course import Course
 from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.live import Member
 from modelhost.serving.serving import Serving
@@ -23,6 +24,10 @@ class Preparing:
     def __init__(self, serving: Serving, fallbacks: Iterable[Loaded] = ()) -> None:
         self._serving = serving
         self._fallbacks = {each.component: each for each in fallbacks}
+
+    def course(self, generation: int) -> Course:
+        """For a set that is to be prepared: what calls it off, from another thread."""
+        return Course(self._serving.pool, _holder(generation))
 
     def held(self, versions: Mapping[str, str], generation: int) -> Prepared | None:
         """The set, where all of it is in memory already; asks no registry."""
@@ -39,19 +44,28 @@ class Preparing:
             prepared[name] = member
         return prepared
 
-    def prepare(self, versions: Mapping[str, str], generation: int) -> Prepared:
-        """Checks that the set fits together and loads it, for as long as that takes. Raises what a load raises, and
-        then what was loaded for it leaves again."""
+    def prepare(self, versions: Mapping[str, str], generation: int, course: Course, patience: float) -> Prepared:
+        """Checks that the set fits together and loads it, for as long as that takes. `patience`: seconds that a version
+        may wait for the room of what leaves, or was called off and has to land first.
+
+        Raises what a load raises, and CancelledError or Superseded where the course was called off; then what was
+        loaded for the set leaves again, what still loads as soon as it has landed.
+        """
         prepared: Prepared = {name: self._fallback(name) for name, each in versions.items() if each == FALLBACK_VERSION}
+        pool = self._serving.pool
         requested: dict[str, Future[Lease]] = {}
         try:
-            for name, entry in fitting(self._serving.registry, versions).items():
-                requested[name] = self._serving.pool.request(name, entry.version, _holder(generation))
+            entries = fitting(self._serving.registry, versions)
+            there = {(each.component, each.version) for each in pool.residents()}
+            # what is there first: a load for a set makes those leave that were kept for a way back
+            for name in sorted(entries, key=lambda name: (name, entries[name].version) not in there):
+                requested[name] = course.ask(name, entries[name].version, _holder(generation), patience)
             for name, future in requested.items():
                 prepared[name] = future.result()
         except BaseException:
             for future in requested.values():
-                future.add_done_callback(_leave)
+                if not pool.abandon(future):
+                    future.add_done_callback(_leave)
             raise
         return prepared
 

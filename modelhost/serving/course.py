@@ -1,4 +1,7 @@
-"""Who is under way: one swap, one rollback. A rollback calls the swap off, which can never flip from then on."""
+"""Who is under way: one swap, one rollback. A rollback calls the swap off, which can never flip from then on.
+
+A member of a cluster has a course for each set that it loads, and calls off what is not desired any more.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from modelhost.loading.pool import Pool
 
 
 class Course:
-    """A swap between its call and its end. What it loads is asked for here, so that it can be given up from outside."""
+    """A switch between its call and its end. What it loads is asked for here, so that it can be given up from
+    outside."""
 
     def __init__(self, pool: Pool, what: str) -> None:
         self.what = what
@@ -24,11 +28,11 @@ class Course:
         self._flipped = False
         self._ended = threading.Event()
 
-    def ask(self, component: str, version: str, holder: str) -> Future[Lease]:
+    def ask(self, component: str, version: str, holder: str, patience: float | None = None) -> Future[Lease]:
         """`Pool.request`. Raises Superseded after `call_off`, which cancels what comes later than that."""
         with self._lock:
             self._demand()
-            future = self._pool.request(component, version, holder)
+            future = self._pool.request(component, version, holder, patience)
             self._asked.append(future)
         return future
 

@@ -182,6 +182,7 @@ def test_while_the_registry_is_away_a_promotion_is_neither_committed_without_som
     with ThreadPoolExecutor(1) as threads:
         promotion = threads.submit(crew.promote, model="2.0.0")
         crew.until(lambda: anna.follower.status().state == "loaded")
+        crew.until(lambda: bert.loader.begun["model 2.0.0"].is_set())  # it has looked at the files
         crew.shop.root.rename(crew.path / "away")
         crew.until(lambda: bool(anna.follower.ready().away and bert.follower.ready().away))
         time.sleep(TIMINGS.ttl * 1.5)  # so long that each must look dead to the others
