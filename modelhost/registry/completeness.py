@@ -32,7 +32,7 @@ _ASKED = {
     "{{torch: 2.13.0, transformers: 5.23.0}}; {{}} says that it takes none",
     "environment.torch": "environment.packages: the torch that {files} was made with, such as {{torch: 2.13.0}}; "
     "nothing else reads it",
-    "mates": "mates: component → digest of the version of it that this one works with",
+    "mates": "mates: component → number or digest of the version of it that this one works with",
     "settings": "settings: what the loader wants to know, as JSON",
     "files": "files: at least one file of weights",
 }
@@ -41,10 +41,11 @@ _TORCH = re.compile(r"(\.pth?|(^|/)pytorch_model[^/]*\.bin)$", re.IGNORECASE)
 _TENSORS = re.compile(r"\.safetensors$", re.IGNORECASE)
 
 
-def complete(metadata: Mapping[str, Any], files: Sequence[File], bad_names: Sequence[str] = ()) -> VersionInfo:
-    """What `version.json` will say. Raises IncompleteMetadata, which names every field that lacks or is wrong."""
+def complete(metadata: Mapping[str, Any], files: Sequence[File], found: Sequence[str] = ()) -> VersionInfo:
+    """What `version.json` will say. Raises IncompleteMetadata, which names every field that lacks or is wrong, after
+    what was `found` to be wrong before."""
     fields = {name: value for name, value in metadata.items() if name != "files"}
-    problems = [f"file name {name!r} leads out of the version" for name in bad_names]
+    problems = list(found)
     problems += (
         _blank(fields) + _not_numbers(fields) + _not_json(fields) + _unread(fields, [file.path for file in files])
     )

@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from modelhost.errors import InvalidRequest, MateMismatch
-from modelhost.metadata import VersionInfo
+from modelhost.metadata import VersionInfo, canonical_version
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_SHOWN = 80  # characters of what somebody wrote
+
+
+def by_digest(
+    named: Mapping[str, Any], known: Callable[[str], Iterable[VersionInfo]]
+) -> tuple[dict[str, Any], list[str]]:
+    """`named` (component → digest or number of a version) with digests alone, and a phrase for each that is neither a
+    digest nor a version `known` of its component; these stay as they are."""
+    found, problems = dict(named), []
+    for component, text in named.items():
+        if not isinstance(component, str) or (isinstance(text, str) and _DIGEST.fullmatch(text)):
+            continue
+        there = {one.version: one.digest for one in known(component)}
+        try:
+            found[component] = there[canonical_version(text)]
+        except (ValueError, TypeError, AttributeError, KeyError):
+            has = f"which has {', '.join(there)}" if there else f"which has no {component}: publish it first"
+            problems.append(
+                f"mates: {component} is {str(text)[:_SHOWN]!r}, neither a digest (sha256: and 64 hex digits) nor a "
+                f"version of {component} in this registry, {has}"
+            )
+    return found, problems
 
 
 def misfits(members: Iterable[VersionInfo], known: Iterable[VersionInfo] = ()) -> list[str]:

@@ -5,6 +5,7 @@ A version number is taken for good: it never means other weights, not even after
 
 from __future__ import annotations
 
+import json
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,18 +14,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from modelhost.errors import Conflict, InvalidRequest, Refused, RegistryUnavailable
+from pydantic_core import to_jsonable_python
+
+from modelhost.errors import Conflict, InvalidRequest, Refused, RegistryUnavailable, Unknown
 from modelhost.metadata import File, VersionInfo
 from modelhost.registry import digests
-from modelhost.registry.base import Entry, Status, StatusChange
+from modelhost.registry.base import Entry, Registry, Status, StatusChange
 from modelhost.registry.completeness import complete
 from modelhost.registry.directory import DirectoryRegistry, utc_now
 from modelhost.registry.durable import write_new
 from modelhost.registry.layout import VERSION_FILE
+from modelhost.registry.mates import by_digest
 from modelhost.registry.pickles import refuse_pickles
 from modelhost.registry.staging import arrive, staging
 
 _NOTHING = "0" * 64
+_SHOWN = 300  # characters of a value that differs
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +51,16 @@ def publish(
 ) -> Published:
     """Copy a folder (or a mapping of name in the version → file) into the registry at `root` as an unstable version.
 
-    `metadata` has the fields of `VersionInfo` but `files`; `created` is now where it is not given. Hidden files and a
-    `version.json` at the top of the folder are left out. Repeating it with the same content is no error.
+    `metadata` has the fields of `VersionInfo` but `files`; `created` is now where it is not given, and a mate may be
+    named by the number that it has in this registry. Hidden files and a `version.json` at the top of the folder are
+    left out. Repeating it with the same content is no error.
 
     Raises IncompleteMetadata (it names all that lacks), UnsafeWeights for pickles not in `allow_pickles`, Conflict
     where the number is taken, InvalidRequest for a folder that cannot be read, RegistryUnavailable.
     """
     registry = DirectoryRegistry(root, clock)
     files = gather(source)
-    planned = plan(metadata, files, clock)
+    planned = plan(metadata, files, registry, clock)
     refuse_pickles(files, allow_pickles)
     component, version = planned.component, planned.version
     with _writing(registry):
@@ -93,11 +99,28 @@ def gather(source: Path | Mapping[str, Path]) -> dict[str, Path]:
     return {name: path.resolve() for name, path in files.items()}
 
 
-def plan(metadata: Mapping[str, Any], files: Mapping[str, Path], clock: Callable[[], datetime]) -> VersionInfo:
-    """What will be published, but for the digests, checked before anything is copied. Raises IncompleteMetadata."""
-    unread = [_unread(name) for name in files]
-    bad = [name for name, file in zip(files, unread, strict=True) if file is None]
-    return complete({"created": clock(), **metadata}, [file for file in unread if file is not None], bad)
+def plan(
+    metadata: Mapping[str, Any], files: Mapping[str, Path], registry: Registry, clock: Callable[[], datetime]
+) -> VersionInfo:
+    """What will be published, but for the files' digests, checked before anything is copied; mates that are named by
+    their number in the registry are named by their digest. Raises IncompleteMetadata, RegistryUnavailable."""
+    unread = {name: _unread(name) for name in files}
+    problems = [f"file name {name!r} leads out of the version" for name, file in unread.items() if file is None]
+    said = {"created": clock(), **metadata}
+    if isinstance(mates := said.get("mates"), Mapping):
+        said["mates"], wrong = by_digest(mates, lambda component: _known(registry, component))
+        problems += wrong
+    return complete(said, [file for file in unread.values() if file is not None], problems)
+
+
+def _known(registry: Registry, component: str) -> list[VersionInfo]:
+    """The versions of a component that may not be there, in a registry that may not be there yet."""
+    if isinstance(registry, DirectoryRegistry) and not registry.root.is_dir():
+        return []
+    try:
+        return [entry.info for entry in registry.versions(component)]
+    except (Unknown, InvalidRequest):
+        return []
 
 
 def stage_version(stage: Path, files: Mapping[str, Path], planned: VersionInfo) -> VersionInfo:
@@ -118,9 +141,11 @@ def encode(info: VersionInfo) -> bytes:
 
 
 def changes(one: VersionInfo, other: VersionInfo) -> list[str]:
-    """The fields in which two publications differ, files by name; when they were made does not count."""
+    """The fields in which a publication differs from the one before it, with what they said and say, and files by
+    name; when they were made does not count."""
     fields = [name for name in VersionInfo.model_fields if name not in ("created", "files")]
-    found = [name for name in fields if getattr(one, name) != getattr(other, name)]
+    said = {name: (getattr(other, name), getattr(one, name)) for name in fields}
+    found = [f"{name} ({_shown(then)} then, {_shown(now)} now)" for name, (then, now) in said.items() if then != now]
     ours, theirs = {file.path: file for file in one.files}, {file.path: file for file in other.files}
     return found + [path for path in sorted(ours.keys() | theirs.keys()) if ours.get(path) != theirs.get(path)]
 
@@ -128,9 +153,15 @@ def changes(one: VersionInfo, other: VersionInfo) -> list[str]:
 def taken(info: VersionInfo, found: list[str]) -> Conflict:
     """The error for a number that means something else already."""
     return Conflict(
-        f"{info.component} {info.version} was published before, with another {', '.join(found)}",
+        f"{info.component} {info.version} was published before, with a difference in {', '.join(found)}",
         "a version never changes: take the next number",
     )
+
+
+def _shown(value: object) -> str:
+    """A field's value as JSON, which a person may have written."""
+    text = json.dumps(to_jsonable_python(value), ensure_ascii=False)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def _again(registry: DirectoryRegistry, info: VersionInfo, who: str) -> Published:

@@ -35,7 +35,7 @@ def publish_remote(
         return publish.publish(root, source, metadata, who=who, allow_pickles=allow_pickles, clock=registry.clock)
     assert isinstance(origin, ObjectStore)
     files = publish.gather(source)
-    planned = publish.plan(metadata, files, registry.clock)
+    planned = publish.plan(metadata, files, registry, registry.clock)
     refuse_pickles(files, allow_pickles)
     try:
         # A copy, so that what is brought up is what was digested, even where the source changes meanwhile.

@@ -123,5 +123,5 @@ def test_between_any_two_objects_of_a_store_a_version_is_whole_or_absent(s3: Pla
     check_files(s3.registry(tmp_path / "fresh").find("model", "1.0.0"), full=True)
     statuses = [change.status for change in registry.log("model")]
     assert statuses == [Status.UNSTABLE, *([Status.STABLE] if acts == FILES + MARKS + 3 else [])]
-    with pytest.raises(Conflict, match=r"another config\.json, model\.safetensors"):
+    with pytest.raises(Conflict, match=r"difference in config\.json, model\.safetensors"):
         publish_remote(registry, weights(tmp_path / "other", "other"), metadata(), who="eve")

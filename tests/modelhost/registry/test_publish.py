@@ -123,10 +123,10 @@ def test_publishing_the_same_again_says_so_and_changes_nothing(root: Path, sourc
 
 def test_other_content_or_metadata_under_a_taken_number_is_a_conflict(root: Path, source: Path) -> None:
     publish(root, source, metadata(), who="anna")
-    with pytest.raises(Conflict, match="another note"):
+    with pytest.raises(Conflict, match=r"difference in note \(\"first\" then, \"[^)]*\" now\)"):
         publish(root, source, metadata(note="other"), who="anna")
     (source / "config.json").write_text("{}")
-    with pytest.raises(Conflict, match=r"another config\.json"):
+    with pytest.raises(Conflict, match=r"difference in config\.json"):
         publish(root, source, metadata(), who="anna")
 
 

@@ -213,11 +213,20 @@ def test_publishing_refuses_and_repeats_as_in_a_directory(place: Place, tmp_path
     source = tmp_path / "source-1.0.0"
 
     assert not publish_remote(registry, source, metadata(), who="ben").fresh
-    with pytest.raises(Conflict, match="another note"):
+    with pytest.raises(Conflict, match="difference in note"):
         publish_remote(registry, source, metadata(note="other"), who="ben")
     with pytest.raises(IncompleteMetadata, match="metrics: "):
         publish_remote(registry, source, {"component": "model", "version": "2.0.0"}, who="ben")
     assert len(registry.log("model")) == 1
+
+
+def test_a_mate_is_published_by_its_number_there(place: Place, tmp_path: Path) -> None:
+    registry = fill(place, tmp_path, "1.0.0", "2.0.0")
+    source, named = tmp_path / "source-1.0.0", {"component": "decoder", "mates": {"model": "1.0.0"}}
+    with pytest.raises(IncompleteMetadata, match=r"which has 2\.0\.0, 1\.0\.0"):
+        publish_remote(registry, source, metadata(component="decoder", mates={"model": "3.0.0"}), who="ben")
+    done = publish_remote(registry, source, metadata(**named), who="ben")
+    assert done.fresh and done.entry.info.mates == {"model": registry.find("model", "1.0.0").info.digest}
 
 
 def test_a_publication_that_broke_off_is_no_version_and_can_be_repeated(store: Place, tmp_path: Path) -> None:
