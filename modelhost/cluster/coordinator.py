@@ -19,7 +19,7 @@ from modelhost.cluster.place import Place
 from modelhost.cluster.promotion import Parts, Promotion
 from modelhost.cluster.proposals import Proposals, why_abandoned
 from modelhost.cluster.report import Report, report, spoken
-from modelhost.cluster.returns import Return, Returns
+from modelhost.cluster.returns import Returns, Switch
 from modelhost.cluster.telling import Teller
 from modelhost.cluster.timings import Timings
 from modelhost.errors import Conflict, InvalidRequest, ModelHostError
@@ -113,16 +113,16 @@ class Coordinator:
         patience: float | None = None,
         at_least: int = 1,
         expected_generation: int | None = None,
-    ) -> Committed:
+    ) -> Switch:
         """Lets all members serve the versions in `changes` (component → version, or `latest`), with what is committed
-        for the others, and before the first commit with what all members serve. Returns the committed set, marked
-        stable, as soon as all living members have loaded it and may flip.
+        for the others, and before the first commit with what all members serve. Returns the committed set, what was
+        promoted marked stable, as soon as all living members have loaded it and may flip.
 
         `patience`: seconds that loading may take. `at_least`: so many members must have loaded it; 0 lays down what
         later ones are to start with. `expected_generation`: what the caller takes for committed; where another is,
         Superseded. Nothing has changed after an error: InvalidRequest, Unknown, Refused and its kin, Conflict (another
         is under way, or was faster), LoadFailed (a member cannot load it), Unavailable (not in time),
-        RegistryUnavailable. A set that is committed already is returned as it is.
+        RegistryUnavailable. A set that is committed already stays as it is, and nobody is told of it.
         """
         demand_reason(who, why)
         if not changes or FALLBACK_VERSION in changes.values():
@@ -131,7 +131,8 @@ class Coordinator:
         demand_committed(expected_generation, desired)
         versions = self._resolve(changes, desired)
         if desired.committed is not None and desired.committed.versions == versions:
-            return desired.committed
+            self._mark_stable({name: versions[name] for name in changes}, who, why)
+            return Switch(desired.committed, desired.committed)
         parts = self._parts
         span = parts.timings.patience if patience is None else patience
         highest = max((seen.beat.serves for seen in parts.members.observe()), default=0)
@@ -139,8 +140,8 @@ class Coordinator:
         self._propose(proposed, expected_generation)
         committed = Promotion(parts, proposed, parts.clock() + span, at_least).run()
         self._teller.switched(committed, proposed.committed)
-        self._mark_stable(committed)
-        return committed
+        self._mark_stable(committed.versions, who, why)
+        return Switch(committed, proposed.committed)
 
     def rollback(
         self,
@@ -152,7 +153,7 @@ class Coordinator:
         together: bool = False,
         to_generation: int | None = None,
         expected_generation: int | None = None,
-    ) -> Return:
+    ) -> Switch:
         """Takes a component, or the whole set, back to what was committed before and is stable, or to what is named.
 
         Without a barrier: members that hold the old set flip as soon as they look, the others are not ready until they
@@ -197,12 +198,12 @@ class Coordinator:
         entries = fitting(self.registry, versions)
         return {name: entries[name].version if name in entries else each for name, each in sorted(versions.items())}
 
-    def _mark_stable(self, committed: Committed) -> None:
+    def _mark_stable(self, versions: Mapping[str, str], who: str, why: str) -> None:
         """What was promoted may be gone back to. A registry that cannot be written is logged: the set is committed."""
-        for name, version in committed.versions.items():
+        for name, version in versions.items():
             try:
                 if version != FALLBACK_VERSION:
-                    accept(self.registry, name, version, committed.who, committed.why)
+                    accept(self.registry, name, version, who, why)
             except ModelHostError:
                 _log.exception("%s %s is committed, and could not be marked stable", name, version)
 

@@ -88,6 +88,8 @@ class Follower:
         self._stopping = False
         self._wake = threading.Event()
         self._looked = threading.Event()
+        self._turned = threading.Condition()
+        self._said = 0  # the generation that served here at the last turn's end
         self._preparing = Preparing(serving, fallbacks)
         self._loads = Loads(self._preparing, self.timings.retry, clock, self._wake.set)
         self._keeping = Keeping(serving.pool, self.timings.retry, clock, found, self._wake.set)
@@ -105,6 +107,12 @@ class Follower:
     def wake(self) -> None:
         """Look now, without waiting for the next time: after a switch that was asked for in this process."""
         self._wake.set()
+
+    def arrives(self, generation: int, timeout: float) -> bool:
+        """Waits until this generation, or a later one, serves here and was shown to the others, or for `timeout`
+        seconds; whether it does."""
+        with self._turned:
+            return self._turned.wait_for(lambda: self._said >= generation, timeout)
 
     def ready(self) -> Readiness:
         """For the health check. Not ready: nothing serves yet, or another set is committed and not here yet."""
@@ -177,6 +185,9 @@ class Follower:
             except Exception:  # no sign of life either: who does not follow any more must not look alive and well
                 _log.exception("%s looks again in %g s", self.name, self.timings.poll)
             self._looked.set()
+            with self._turned:
+                self._said = self.generation
+                self._turned.notify_all()
             if not self._stopping:
                 self._wake.wait(self.timings.poll)
 

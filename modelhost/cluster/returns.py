@@ -31,10 +31,12 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Return:
-    """The set that is committed now, and what a person should know."""
+class Switch:
+    """The set that is committed now, the one before it, and what a person should know. Both are the same where nothing
+    had to change."""
 
     committed: Committed
+    before: Committed | None
     notes: tuple[str, ...] = ()
 
 
@@ -48,7 +50,7 @@ class Returns:
         self._fallbacks = frozenset(fallbacks)
         self._teller = teller
 
-    def go(self, asked: Asked, who: str, reason: str, expected_generation: int | None) -> Return:
+    def go(self, asked: Asked, who: str, reason: str, expected_generation: int | None) -> Switch:
         """See Coordinator.rollback."""
         try:
             return self._go(asked, who, reason, expected_generation)
@@ -58,7 +60,7 @@ class Returns:
             _log.warning("rollback of %s did not happen (%s): %s", asked.component or "everything", who, error)
             raise
 
-    def _go(self, asked: Asked, who: str, reason: str, expected_generation: int | None) -> Return:
+    def _go(self, asked: Asked, who: str, reason: str, expected_generation: int | None) -> Switch:
         begun: Committed | None = None
         while True:
             desired = self._parts.log.read()
@@ -89,7 +91,7 @@ class Returns:
             assert returned.committed is not None
             notes += reject(self._registry, left, who, reason)
             self._teller.switched(returned.committed, current, notes)
-            return Return(returned.committed, tuple(notes))
+            return Switch(returned.committed, current, tuple(notes))
 
     # -- where to --------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from modelhost.config.model import Settings
 from modelhost.errors import Conflict, MateMismatch, ModelHostError, Refused, Unknown
+from modelhost.loading.base import Loaded
 from modelhost.registry.base import LATEST, Entry, Registry, Status
 from modelhost.registry.mates import check_has_mates
 from modelhost.serving.destinations import accept
@@ -74,13 +75,14 @@ class Switches:
 
     def way_out(self, versions: Mapping[str, str]) -> str:
         """How to promote these (component → version), which do not fit what serves; nothing where no way is known."""
-        live = self._serving.live.serving() or {}
+        live: Mapping[str, Loaded] = self._serving.live.serving() or {}
         try:
             named = {name: self._registry.find(name, version) for name, version in versions.items()}
             more = following(named, list(self._settings().components), live, self._promotable)
         except ModelHostError:
             return ""
-        if not more or not fits({**live, **named, **more}.values()):
+        there: dict[str, Entry | Loaded] = {**live, **named, **more}
+        if not more or not fits(there.values()):
             return ""
         whole = {name: each.version for name, each in {**named, **more}.items()}
         brings = ", ".join(f"{name} {each.version}" for name, each in more.items())

@@ -2,7 +2,7 @@
 is not there yet.
 
 A promotion returns when all living members have loaded the set and may flip; this waits until they have, for
-`patience` seconds.
+`patience` seconds. A rollback waits for this member alone.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from dataclasses import asdict, replace
 from modelhost.cluster.desired import Committed
 from modelhost.cluster.lookout import Seen
 from modelhost.cluster.membership import Membership
+from modelhost.cluster.telling import as_record
 from modelhost.errors import Conflict, MateMismatch, Unknown
-from modelhost.http.control import Brought, Switched
+from modelhost.http.control import Brought, Switched, plain
 from modelhost.loading.books import canonical
+from modelhost.registry.directory import utc_now
 from modelhost.serving.destinations import Asked
+from modelhost.serving.history import Kind, Outcome, Record
 
 PATIENCE_SECONDS = 10.0
 
@@ -35,19 +38,26 @@ class ClusterControl:
         coordinator, host = self._membership.coordinator, self._membership.host
         whole = host.whole(versions)
         try:
-            committed = coordinator.promote(whole, who=who, why=why, expected_generation=expected_generation)
+            went = coordinator.promote(whole, who=who, why=why, expected_generation=expected_generation)
         except MateMismatch as error:
             raise MateMismatch(error.message, host.way_out(whole) or error.hint) from error
-        return self._served(committed, ())
+        if went.before == went.committed:
+            return _switched(_unchanged(went.committed, who, why), self._behind())
+        self._membership.follower.wake()
+        found = coordinator.served(went.committed.generation, self._patience)
+        return _switched(as_record(went.committed, went.before), found.behind)
 
     def rollback(self, asked: Asked, *, who: str, reason: str, expected_generation: int | None = None) -> Switched:
-        """At once, without the barrier."""
+        """At once, without the barrier: done when it is committed and this member has gone back. The others do as soon
+        as they look, or are dead: nobody waits for them."""
         component, together = self._membership.host.scope(asked.component, asked.to_version, asked.together)
         scoped = replace(asked, component=component, together=together)
         went = self._membership.coordinator.rollback(
             **asdict(scoped), who=who, reason=reason, expected_generation=expected_generation
         )
-        return self._served(went.committed, went.notes)
+        self._membership.follower.wake()
+        self._membership.follower.arrives(went.committed.generation, self._patience)
+        return _switched(replace(as_record(went.committed, went.before), notes=went.notes), self._behind())
 
     def load(self, component: str, version: str, *, who: str) -> Brought:
         """Into the memory of all living members, or of none; those that come later load it too."""
@@ -79,12 +89,17 @@ class ClusterControl:
         lookout = self._membership.lookout
         return lookout.look() if now else lookout.last
 
-    def _served(self, committed: Committed, notes: Sequence[str]) -> Switched:
-        self._membership.follower.wake()
-        found = self._membership.coordinator.served(committed.generation, self._patience)
-        detail = {
-            **committed.model_dump(mode="json", exclude={"generation", "versions"}),
-            "notes": list(notes),
-            "behind": list(found.behind),
-        }
-        return Switched(committed.generation, committed.versions, detail)
+    def _behind(self) -> tuple[str, ...]:
+        report = self._membership.lookout.look().report
+        return report.behind if report else ()
+
+
+def _unchanged(committed: Committed, who: str, why: str) -> Record:
+    """A promotion of what is committed already: nothing was done, for this caller."""
+    found = replace(as_record(committed, committed), kind=Kind.SWAP, outcome=Outcome.UNCHANGED, rejected={})
+    return replace(found, at=utc_now(), who=who, why=why)
+
+
+def _switched(record: Record, behind: Sequence[str]) -> Switched:
+    """As a host alone answers, and the members that do not serve it yet."""
+    return Switched(record.generation, record.after, {**plain(record), "behind": list(behind)})

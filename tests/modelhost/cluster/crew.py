@@ -76,7 +76,7 @@ class Crew:
         return hand
 
     def promote(self, *, who: str = "ann", patience: float = 30.0, **versions: str) -> int:
-        return self.coordinator.promote(versions, who=who, why="better", patience=patience).generation
+        return self.coordinator.promote(versions, who=who, why="better", patience=patience).committed.generation
 
     def until(self, state: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 30

@@ -154,9 +154,9 @@ class Fleet:
 
     def promote(self, version: str, patience: float = PATIENCE) -> int:
         changes = {"encoder": version, "decoder": version}
-        return self.coordinator.promote(
-            changes, who="ann", why=f"{version} is better", patience=patience, at_least=1
-        ).generation
+        why = f"{version} is better"
+        went = self.coordinator.promote(changes, who="ann", why=why, patience=patience, at_least=1)
+        return went.committed.generation
 
     def promoting(self, version: str, patience: float = PATIENCE) -> Future[int]:
         return self.threads.submit(self.promote, version, patience)

@@ -93,9 +93,9 @@ def test_nobody_there_is_no_success_unless_that_was_asked_for(crew: Crew) -> Non
     crew.shop.publish("model", "1.0.0")
     with pytest.raises(Unavailable, match="0 members are there, and 1 are wanted"):
         crew.promote(model="1.0.0", patience=0.1)
-    committed = crew.coordinator.promote({"model": "1.0.0"}, who="ann", why="for later", at_least=0)
+    went = crew.coordinator.promote({"model": "1.0.0"}, who="ann", why="for later", at_least=0)
     crew.hire("anna")
-    crew.until_served(committed.generation)
+    crew.until_served(went.committed.generation)
 
 
 def test_a_killed_coordinator_leaves_a_whole_state_and_the_members_let_go_of_what_they_loaded(crew: Crew) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from modelhost.cluster.members import Beat, Members, State
 from modelhost.cluster.membership import Membership
 from modelhost.cluster.place import place_at
 from modelhost.cluster.timings import Timings
@@ -99,11 +101,45 @@ def test_a_promotion_and_a_rollback_reach_all_members(cluster: Cluster) -> None:
     assert _say(site) == words(cluster.other)["model"] == "model 1.1.0"
     assert site.ask("GET", "/say/x").headers["X-Model-Generation"] == str(said["generation"])
     back = site.ask("POST", "/rollback/translation", {"reason": "worse"}, role=Role.OPERATOR)
-    assert back.json()["versions"] == OLD, back.text
-    assert _say(site) == words(cluster.other)["model"] == "model 1.0.0"
+    assert (back.json()["versions"], back.json()["before"]) == (OLD, NEW), back.text
+    assert _say(site) == "model 1.0.0"
+    eventually(lambda: words(cluster.other)["model"] == "model 1.0.0")
+    eventually(lambda: not site.ask("GET", "/status", role=Role.VIEWER).json()["behind"])
     status = site.ask("GET", "/status", role=Role.VIEWER).json()
     assert (status["ready"], status["behind"]) == (True, [])
     assert [each["what"] for each in site.audit()] == ["promote", "rollback"]
+
+
+def test_promoting_what_serves_already_changes_nothing_and_says_so_to_who_asked(cluster: Cluster) -> None:
+    site, member = cluster.site, cluster.members[0]
+    _found(cluster)
+    told: list[Event] = []
+    member.host.serving.subscribe(told.append)
+    switched = site.ask("POST", "/promote", {"versions": NEW, "reason": "better"}, role=Role.OPERATOR).json()
+    assert (switched["outcome"], switched["before"], switched["after"]) == ("switched", OLD, NEW)
+    member.host.serving.events.flush(10.0)
+    before, revision = len(told), member.follower.status().revision
+    again = site.ask("POST", "/promote", {"versions": NEW, "reason": "once more"}, role=Role.ADMIN).json()
+    assert (again["outcome"], again["before"], again["changed"], again["generation"]) == ("unchanged", NEW, {}, 2)
+    assert (again["who"], again["why"]) == ("admin-of-tests", "once more")
+    assert again.keys() == switched.keys()
+    member.host.serving.events.flush(10.0)
+    assert (len(told), member.coordinator.report().generation) == (before, 2)
+    assert member.follower.status().revision == revision
+
+
+def test_a_rollback_is_answered_when_this_member_has_gone_back_and_names_who_has_not(cluster: Cluster) -> None:
+    """A member that was killed a moment ago may live, as far as anybody knows, for a ttl."""
+    site, member = cluster.site, cluster.members[0]
+    _found(cluster)
+    assert site.ask("POST", "/promote", {"versions": NEW, "reason": "better"}, role=Role.OPERATOR).status_code == 200
+    place = place_at(site.service.shop.root, "translation")
+    killed = Beat(key="killed-1", name="killed", state=State.SERVING, generation=2, serves=2, versions=NEW, ready=True)
+    Members(place, TIMINGS.ttl, time.monotonic).beat(killed)
+    back = site.ask("POST", "/rollback/translation", {"reason": "worse"}, role=Role.OPERATOR).json()
+    assert (back["outcome"], back["versions"]) == ("switched", OLD)
+    assert _say(site) == "model 1.0.0"
+    assert "killed" in back["behind"] and member.follower.name not in back["behind"]
 
 
 def test_what_was_rejected_is_refused_by_its_name_before_any_member_is_asked_to_load_it(cluster: Cluster) -> None:
