@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +16,13 @@ from modelhost.errors import ConfigError, RegistryUnavailable
 # Stores that create an object only where there is none, as one act (S3: If-None-Match). fsspec's own way for the
 # others asks first and then writes.
 EXCLUSIVE = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"})
+
+# What S3 says where there is an object already (not every store names the condition, by which s3fs would know), and
+# where somebody else writes it at the same moment: nobody has won yet, and who asks again is told who did.
+_THERE_IS_ONE = frozenset({"PreconditionFailed", "412"})
+_UNDECIDED = frozenset({"ConditionalRequestConflict", "409"})
+_UNDECIDED_TRIES = 5
+_UNDECIDED_PAUSE = 0.1
 
 # What the stores behind fsspec call the time at which an object came.
 _TIMES = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")
@@ -57,11 +65,20 @@ class Bucket:
     def create(self, key: str, data: bytes) -> bool:
         """Write the object where there is none yet; False where there is one. One act where `exclusive`."""
         with self._asking():
-            try:
-                self._fs.pipe_file(self._key(key), data, mode="create")
-            except FileExistsError:
-                return False
-        return True
+            for pause in [_UNDECIDED_PAUSE] * (_UNDECIDED_TRIES - 1) + [0.0]:
+                try:
+                    self._fs.pipe_file(self._key(key), data, mode="create")
+                    return True
+                except FileExistsError:
+                    return False
+                except OSError as error:
+                    said = _code(error)
+                    if said in _THERE_IS_ONE:
+                        return False
+                    if said not in _UNDECIDED or not pause:
+                        raise
+                time.sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
 
     def put(self, key: str, data: bytes) -> None:
         """Write the object, over whatever was there."""
@@ -123,6 +140,12 @@ class Bucket:
             raise RegistryUnavailable(
                 f"{self.url} does not answer: {reason}", "look at its address and keys"
             ) from error
+
+
+def _code(error: OSError) -> str:
+    """What S3 called an error, which botocore raised and s3fs translated; nothing where it was another."""
+    response = getattr(error.__cause__, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
 
 
 def _time(info: Mapping[str, Any]) -> datetime | None:

@@ -17,6 +17,7 @@ from modelhost.cluster.desired import Desired, DesiredLog
 from modelhost.cluster.place import Place, place_at
 from modelhost.errors import ConfigError, Conflict, IntegrityError, RegistryUnavailable
 from tests.modelhost.registry.material import AT_EVERY_CALL, script
+from tests.modelhost.registry.places import s3_endpoint
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 SET = {"model": "1.0.0"}
@@ -40,18 +41,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 def _bucket() -> Iterator[Place]:
     import fsspec
-    from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        options = {"key": "key", "secret": "secret", "client_kwargs": {"endpoint_url": f"http://{host}:{port}"}}
+    with s3_endpoint() as url:
+        options = {"key": "key", "secret": "secret", "client_kwargs": {"endpoint_url": url}}
         bucket = f"bucket-{uuid.uuid4().hex}"
         fsspec.filesystem("s3", use_listings_cache=False, **options).mkdir(bucket)
         yield place_at(f"s3://{bucket}/models", "translator", options)
-    finally:
-        server.stop()
 
 
 @pytest.mark.parametrize("place", ["directory", "objects", "s3"], indirect=True)

@@ -12,7 +12,7 @@ import pytest
 from modelhost.registry.base import Entry
 from modelhost.registry.publish import publish
 from tests.modelhost.registry.material import Publish, metadata, weights
-from tests.modelhost.registry.places import Place
+from tests.modelhost.registry.places import Place, s3_endpoint
 
 
 @pytest.fixture
@@ -41,13 +41,8 @@ def published(root: Path, tmp_path: Path) -> Publish:
 @pytest.fixture(scope="module")
 def s3_server() -> Iterator[str]:
     """The endpoint of an S3 server."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with s3_endpoint() as url:
+        yield url
 
 
 @pytest.fixture
