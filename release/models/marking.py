@@ -3,12 +3,12 @@ begins that never served; what runs is switched in `service`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from release.errors import Refused, ReleaseError
 from release.models import sets
-from release.models.base import Switched
+from release.models.base import Switched, Version
 
 if TYPE_CHECKING:
     from release.models.registry import ModelRegistry
@@ -39,11 +39,14 @@ class RegistryBoard:
 
     def with_mates(self, versions: Mapping[str, str]) -> dict[str, str]:
         known = self._registry.versions()
-        return sets.brought(versions, known, {each.component: self.current(each.component) for each in known})
+        return sets.brought(versions, known, self._latest(known))
 
     def demand_fit(self, versions: Mapping[str, str]) -> None:
-        """Among themselves: what is stable beside them says nothing of what serves."""
-        sets.demand_fit(versions, self._registry.versions(), {})
+        """Among themselves, and each with a mate that is stable: what `latest` means beside them says nothing of what
+        serves."""
+        known = self._registry.versions()
+        sets.demand_fit(versions, known, {})
+        sets.demand_stable(versions, known, self._latest(known))
 
     def is_so(self, versions: Mapping[str, str]) -> bool:
         return all(version in self._registry.stable(component) for component, version in versions.items())
@@ -65,9 +68,21 @@ class RegistryBoard:
         self._mark(fresh, was, who, why)
         after = {name: self.current(name) for name in numbers}
         texts = [_how_it_is(name, number, was.get(name), after[name]) for name, number in numbers.items()]
+        texts += self._misfits(numbers) if fresh else []
         lead, *others = numbers
         together = {name: (before[name], after[name]) for name in others}
         return Switched(before[lead], after[lead], bool(fresh), "; ".join([*texts, _KEPT]), together)
+
+    def _latest(self, known: Iterable[Version]) -> dict[str, str | None]:
+        return {name: self.current(name) for name in dict.fromkeys(each.component for each in known)}
+
+    def _misfits(self, moved: Collection[str]) -> list[str]:
+        """What does not fit in the set with which a service that never served would begin: legitimate, as the mate may
+        be marked next, and worth a word."""
+        known = self._registry.versions()
+        found = sets.misfits({}, known, self._latest(known))
+        told = [phrase for phrase in found if any(f"{name} " in phrase for name in moved)]
+        return [f"what `latest` means does not fit together now: {'; '.join(told)}"] if told else []
 
     def _mark(self, fresh: Mapping[str, str], was: Mapping[str, str], who: str, why: str) -> None:
         """All or none, as far as the registry lets itself be written."""
@@ -106,7 +121,7 @@ class RegistryBoard:
         text = (
             f"`latest` means {component} {target} again; {', '.join(left)} {'is' if len(left) == 1 else 'are'} rejected"
         )
-        return Switched(before, target, True, "; ".join([text, *passed_over, _NOT_TOLD]))
+        return Switched(before, target, True, "; ".join([text, *passed_over, *self._misfits([component]), _NOT_TOLD]))
 
     def _target(self, component: str, number: str | None, stable: list[str]) -> tuple[str, list[str]]:
         """A stable version with whole files, and what was passed over on the way to it."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from release.errors import Refused
 
+STABLE = "stable"
 REJECTED = "rejected"
 MISMATCH = "MateMismatch"
 
@@ -78,6 +79,29 @@ def demand_fit(versions: Mapping[str, str], known: Collection[Fitting], current:
         raise Refused(
             f"these do not fit together: {'; '.join(found)}", hint=_way_out(versions, known, current), reason=MISMATCH
         )
+
+
+def demand_stable(versions: Mapping[str, str], known: Collection[Fitting], current: Mapping[str, str | None]) -> None:
+    """For a registry, where `current` is what `latest` means. Raises Refused where `versions` would be stable and a
+    mate that they name is not, nor comes with them: then no set could be formed of what is stable. The hint is the
+    command that marks all of it. A component that is not in `current` has no mates here."""
+    found = []
+    for one in filter(None, (_find(known, *each) for each in versions.items())):
+        for name, digest in sorted(one.mates.items()):
+            same = [each for each in known if (each.component, each.digest) == (name, digest)]
+            if name in versions or name not in current or any(each.status == STABLE for each in same):
+                continue
+            if not same:
+                raise _nothing(one, name, digest, same)
+            found.append(f"{one.component} {one.version} works with {name} {same[0].version}, which is not stable")
+    if not found:
+        return
+    try:
+        whole = brought(versions, known, current)
+        hint = f"`{_command(whole)}` marks {spoken(whole)} as one set; --together finds the mates by itself"
+    except Refused as error:
+        hint = f"{error.message}; {error.hint}"
+    raise Refused(f"no set could be formed of what is stable: {'; '.join(found)}", hint=hint, reason=MISMATCH)
 
 
 def _way_out(versions: Mapping[str, str], known: Collection[Fitting], current: Mapping[str, str | None]) -> str:

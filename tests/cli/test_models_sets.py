@@ -154,6 +154,8 @@ def test_a_set_goes_back_by_its_name_and_the_ledger_has_what_became_of_each(
     alone = call("models", "rollback", "translator", *WHY)
     assert alone.code == 1 and running.versions == NEW
     assert "`release models rollback translator --together` takes these back as one: translator 1.1.0" in alone.err
+    never = call("models", "rollback", "translator", "--to", "1.2.0", *WHY)
+    assert never.code == 1 and "`release models promote` lets any versions serve" in never.err
     back = call("models", "rollback", "translation", *WHY, "--json")
     assert back.code == 0 and running.versions == OLD, back.err
     told = json.loads(back.out)
@@ -257,3 +259,16 @@ def test_in_a_registry_what_could_be_marked_is_taken_back_where_its_set_could_no
     there = DirectoryRegistry(registry)
     assert {there.find(name, "1.1.0").status for name in NEW} == {Status.UNSTABLE}
     assert [change.status for change in there.log("vocabulary")][-2:] == [Status.STABLE, Status.UNSTABLE]
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_in_a_registry_a_version_whose_mate_is_not_stable_is_not_marked_alone(
+    call: Call, published: Publish, registry: Path
+) -> None:
+    pair(published, "1.0.0")
+    there = ("--registry", str(registry))
+    said = call("models", "promote", "translator", "1.0.0", *WHY, *there)
+    assert said.code == 1 and "vocabulary 1.0.0, which is not stable" in said.err
+    assert "`release models promote translator 1.0.0 --with vocabulary=1.0.0`" in said.err
+    assert DirectoryRegistry(registry).find("translator", "1.0.0").status is Status.UNSTABLE
+    assert call("models", "promote", "translator", "1.0.0", "--with", "vocabulary=1.0.0", *WHY, *there).code == 0

@@ -116,3 +116,55 @@ def test_a_rollback_goes_to_nothing_that_is_not_stable(board: RegistryBoard, pub
         board.rollback("translator", "1.0.0", "anna", "bad")
     with pytest.raises(UsageError, match=r"no version 7\.0\.0"):
         board.rollback("translator", "7.0.0", "anna", "bad")
+
+
+def pair(published: Publish, version: str, encoder: str = "unstable") -> None:
+    digest = published(version, "encoder", encoder).info.digest
+    published(version, "decoder", mates={"encoder": digest})
+
+
+def test_a_version_whose_mate_is_not_stable_is_refused_and_the_command_that_marks_both_is_named(
+    board: RegistryBoard, published: Publish
+) -> None:
+    pair(published, "1.0.0")
+    with pytest.raises(Refused, match=r"decoder 1\.0\.0 works with encoder 1\.0\.0, which is not stable") as refused:
+        board.demand_fit({"decoder": "1.0.0"})
+    assert "`release models promote decoder 1.0.0 --with encoder=1.0.0`" in str(refused.value.hint)
+    board.demand_fit({"decoder": "1.0.0", "encoder": "1.0.0"})
+    board.demand_fit({"encoder": "1.0.0"})
+
+
+def test_a_mate_that_is_stable_lets_a_version_pass_and_one_that_is_rejected_does_not(
+    board: RegistryBoard, published: Publish
+) -> None:
+    pair(published, "1.0.0", "stable")
+    board.demand_fit({"decoder": "1.0.0"})
+    pair(published, "2.0.0", "stable")
+    board.demand_fit({"decoder": "1.0.0"})  # stable is enough, though it is not what `latest` means
+    pair(published, "3.0.0", "rejected")
+    with pytest.raises(Refused, match="not stable") as refused:
+        board.demand_fit({"decoder": "3.0.0"})
+    assert "encoder 3.0.0, which is rejected" in str(refused.value.hint)
+    assert "--with encoder=3.0.0" in str(refused.value.hint)
+
+
+def test_a_mate_that_nobody_published_is_named_and_a_component_that_is_elsewhere_is_no_mate(
+    board: RegistryBoard, published: Publish
+) -> None:
+    nobody = "sha256:" + "0" * 64
+    published("1.0.0", "decoder", mates={"encoder": nobody})
+    board.demand_fit({"decoder": "1.0.0"})
+    published("1.0.0", "encoder", "stable")
+    with pytest.raises(Refused, match="nobody has published it"):
+        board.demand_fit({"decoder": "1.0.0"})
+
+
+def test_what_latest_means_and_does_not_fit_together_is_said(board: RegistryBoard, published: Publish) -> None:
+    pair(published, "1.0.0")
+    assert "does not fit" not in board.promote({"decoder": "1.0.0", "encoder": "1.0.0"}, "anna", "first").text
+    pair(published, "2.0.0")
+    misfit = "does not fit together now: decoder 1.0.0 works with encoder 1.0.0, not with encoder 2.0.0"
+    assert misfit in board.promote({"encoder": "2.0.0"}, "anna", "its decoder is next").text
+    assert "does not fit" not in board.promote({"decoder": "2.0.0"}, "anna", "here it is").text
+    back = board.rollback("encoder", None, "anna", "bad").text
+    assert "decoder 2.0.0 works with encoder 2.0.0, not with encoder 1.0.0" in back
