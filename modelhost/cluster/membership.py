@@ -59,6 +59,7 @@ class Membership:
             fallbacks=host.fallbacks,
             found=host.shelf.refresh,
         )
+        host.serving.history.process = self.follower.name
         self.teller = Teller(host.serving.events, place, timings.ttl)
         self.rejections = RejectionTeller(host.rejections, host.serving.events, place, timings.ttl)
         self.coordinator = Coordinator(place, host.registry, timings, fallbacks=stand_ins, teller=self.teller)

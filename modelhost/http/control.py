@@ -5,7 +5,7 @@ A service with several processes hands in a `Control` of its own; the endpoints 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from modelhost.cluster.lookout import Seen
 from modelhost.errors import Conflict, Unknown
 from modelhost.host.host import ModelHost
 from modelhost.serving.destinations import Asked
-from modelhost.serving.history import Record
+from modelhost.serving.history import Kind, Outcome, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +108,26 @@ class HostControl:
 
 
 def plain(record: Record) -> dict[str, Any]:
-    """A record of the history as JSON."""
-    return {**asdict(record), "at": record.at.isoformat(), "changed": record.changed}
+    """A switch as JSON."""
+    found = {**asdict(record), "at": record.at.isoformat(), "changed": record.changed}
+    del found["process"]
+    return found
+
+
+def past(records: Iterable[Record], of_members: bool) -> list[dict[str, Any]]:
+    """The history as JSON, the oldest first: each switch with the `processes` that wrote it down. Members of a cluster
+    may share the file: a switch of theirs is told once, as the first that made it wrote it, with all that did. A start
+    is each one's own."""
+    found: dict[object, dict[str, Any]] = {}
+    for number, record in enumerate(records):
+        common = of_members and record.kind is not Kind.START and record.outcome is Outcome.SWITCHED
+        key = (record.generation, record.kind, record.who, record.why) if common else number
+        if key not in found:
+            found[key] = {**plain(record), "processes": []}
+        processes = found[key]["processes"]
+        if record.process and record.process not in processes:
+            processes.append(record.process)
+    return list(found.values())
 
 
 def _switched(record: Record) -> Switched:

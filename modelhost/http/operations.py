@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from modelhost.errors import ConfigError, InvalidRequest
 from modelhost.http.answers import Route
-from modelhost.http.control import Control, Switched, plain
+from modelhost.http.control import Control, Switched, past
 from modelhost.http.door import Door
 from modelhost.http.roles import Role
 from modelhost.http.standing import standing
@@ -161,8 +161,11 @@ def routes(door: Door, control: Control) -> APIRouter:
         request: Request, limit: Annotated[int, Query(ge=1, le=_MOST_RECORDS)] = 50
     ) -> list[dict[str, Any]]:
         await door.demand(request, Role.VIEWER)
-        records = await door.apart("history", host.serving.history.records)
-        return [plain(record) for record in reversed(records[-limit:])]
+
+        def look() -> list[dict[str, Any]]:
+            return past(host.serving.history.records(), of_members=host.settings.cluster is not None)
+
+        return (await door.apart("history", look))[: -limit - 1 : -1]
 
     return router
 

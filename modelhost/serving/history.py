@@ -47,6 +47,7 @@ class Record:
     """One line. `before` and `after`: component → version of the whole set; `after` is what was wanted where it failed.
 
     `rejected`: component → version that was left for good. `fallbacks`: components of `after` that a fallback serves.
+    `process`: whose line it is, since several may share the file; no part of what happened.
     """
 
     at: datetime
@@ -62,6 +63,7 @@ class Record:
     seconds: Mapping[str, float] = field(default_factory=dict)
     error: str = ""
     notes: tuple[str, ...] = ()
+    process: str = field(default="", compare=False)
 
     @property
     def changed(self) -> dict[str, str]:
@@ -70,15 +72,20 @@ class Record:
 
 
 class History:
-    """The records of one service, the oldest first. What cannot be written is kept in memory, and said by `append`."""
+    """The records of one service, the oldest first. What cannot be written is kept in memory, and said by `append`.
+
+    `process`: how this one calls itself; host and number where nobody has said anything else.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.process = ""
         self._lock = threading.Lock()
         self._unwritten: list[Record] = []
 
     def append(self, record: Record) -> str:
         """Writes one record, durable on return. Returns what went wrong, or nothing: a switch never fails for it."""
+        record = replace(record, process=self.process or f"{os.uname().nodename}-{os.getpid()}")
         line = json.dumps(_plain(record), ensure_ascii=False, separators=(",", ":"))
         with self._lock:
             try:

@@ -50,6 +50,17 @@ def test_the_version_before_can_be_unloaded_everywhere(workers: Workers) -> None
     assert workers.repository("unload", "9.0.0").status_code == 404
 
 
+def test_a_switch_is_in_the_history_once_with_the_processes_that_made_it(workers: Workers) -> None:
+    members = workers.members()
+    for version in ("1.1.0", "1.0.0"):
+        asked = {"version": version, "reason": f"to {version}"}
+        assert workers.ask("POST", "/promote/translator", asked).status_code == 200
+    told = workers.ask("GET", "/history").json()
+    assert [(each["kind"], each["why"]) for each in told[:2]] == [("swap", "to 1.0.0"), ("swap", "to 1.1.0")]
+    assert [sorted(each["processes"]) for each in told[:2]] == [members, members]
+    assert sorted(each["processes"] for each in told[2:]) == [[name] for name in members], "each one's own start"
+
+
 def test_a_process_that_cannot_load_it_is_named_and_no_process_has_it(workers: Workers) -> None:
     unable = workers.members()[0]
     (workers.path / "unable").write_text(unable.rsplit("-", 1)[1])

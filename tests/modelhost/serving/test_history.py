@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,6 +36,18 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     assert History(history.path).records() == [RECORD]
     assert RECORD.changed == {"model": "1.0.0"}
     assert len(history.path.read_bytes().splitlines()) == 1
+
+
+def test_each_line_names_the_process_that_wrote_it_or_what_that_calls_itself(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    History(path).append(RECORD)
+    named = History(path)
+    named.process = "replica-2"
+    named.append(RECORD)
+    first, second = named.records()
+    assert first.process.endswith(f"-{os.getpid()}")
+    assert second.process == "replica-2"
+    assert first == second == RECORD
 
 
 def test_a_torn_line_is_left_out_and_swallows_no_later_one(tmp_path: Path) -> None:
