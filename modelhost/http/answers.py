@@ -1,29 +1,43 @@
-"""Errors as answers: the status that an error names, its message and hint as JSON, Retry-After where it is a 503.
+"""Errors as answers: the status that an error names, its message and hint as JSON, Retry-After where it is a 503, and
+what the request is called. What nobody foresaw is a 500 that says no more than that; the log has the traceback.
 
-`error` is the key that clients of the Open Inference Protocol read.
+`error` is the key that clients of the Open Inference Protocol read, and the only one that they show: below `/v2` it has
+the hint too.
 """
 
 from __future__ import annotations
 
+import inspect
+import logging
 import math
-from collections.abc import Callable, Coroutine
-from typing import Any
+import uuid
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any, cast
 
 from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
-from modelhost.errors import InvalidRequest, ModelHostError, Superseded, Unauthenticated, Unavailable
+from modelhost.errors import InvalidRequest, ModelHostError, Superseded, Unauthenticated, Unavailable, Unknown
+from modelhost.routing.request import request_id
 
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+REQUEST_ID = "X-Request-Id"
+_REMEMBERED = "modelhost.request_id"
+_PROTOCOL = "/v2"
+_log = logging.getLogger(__name__)
+Handler = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
 
 
 class TooLarge(InvalidRequest):
     """A body that is larger than this service takes."""
 
     status = 413
+
+
+class InternalError(ModelHostError):
+    """What nobody foresaw: an exception of a model, of a service's own function, or of modelhost."""
 
 
 class Problem(BaseModel):
@@ -34,15 +48,27 @@ class Problem(BaseModel):
     kind: str
 
 
-def problem(error: ModelHostError) -> JSONResponse:
-    """The answer that an error becomes."""
-    headers = {}
+def id_of(request: Request) -> str:
+    """What this request is called from its first step to its answer: the caller's name for it, or one of ours."""
+    named = request.scope.get(_REMEMBERED) or request_id(request.headers.get(REQUEST_ID)) or uuid.uuid4().hex
+    request.scope[_REMEMBERED] = named
+    return str(named)
+
+
+def problem(error: ModelHostError, request: Request, is_protocol: bool = False) -> JSONResponse:
+    """The answer that an error becomes. `is_protocol`: for clients that show `error` and nothing else."""
+    named = id_of(request)
+    if error.status == InternalError.status:
+        cause = error.__cause__ or (error if isinstance(error, InternalError) else None)
+        _log.error("request %s failed: %s", named, error, exc_info=cause)
+    headers = {REQUEST_ID: named}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
     kind = next(each.__name__ for each in type(error).__mro__ if not each.__name__.startswith("_"))
-    content: dict[str, Any] = {"error": error.message, "hint": error.hint, "kind": kind}
+    said = f"{error.message}; {error.hint}" if is_protocol and error.hint else error.message
+    content: dict[str, Any] = {"error": said, "hint": error.hint, "kind": kind}
     if isinstance(error, Superseded):
         content |= {"generation": error.generation, "versions": error.versions}
     return JSONResponse(content, status_code=error.status, headers=headers)
@@ -51,23 +77,24 @@ def problem(error: ModelHostError) -> JSONResponse:
 async def handle(request: Request, error: Exception) -> Response:
     """An exception handler for a whole application: `app.add_exception_handler(ModelHostError, handle)`."""
     assert isinstance(error, ModelHostError)
-    return problem(error)
+    return problem(error, request)
 
 
-class Route(APIRoute):
-    """A route whose errors are answers, wherever it is mounted."""
+def nowhere(prefix: str, own: Collection[str], before: Callable[[Request, Exception], Any]) -> Handler:
+    """An exception handler of an application, for paths below `own` (each with one part, such as `/v2`) that lead
+    nowhere; everything else, the service's own errors below them too, is for the handler `before`."""
 
-    def get_route_handler(self) -> Handler:
-        """The handler of the framework, with errors mapped."""
-        inner = super().get_route_handler()
+    async def handler(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        root = str(request.scope.get("root_path", "")) + prefix
+        path = request.url.path.removeprefix(root)
+        first = "/" + path.removeprefix("/").partition("/")[0]
+        if error.status_code == 404 and "endpoint" not in request.scope and first in own:
+            hint = "`/v2` has the Open Inference Protocol, with Triton's repository and binary data, and no more of it"
+            lost = Unknown(f"nothing is at {path[:200]}", hint if first == _PROTOCOL else "see `/docs`")
+            return problem(lost, request, first == _PROTOCOL)
+        if inspect.iscoroutinefunction(before):
+            return cast(Response, await before(request, error))
+        return cast(Response, await run_in_threadpool(before, request, error))
 
-        async def handler(request: Request) -> Response:
-            try:
-                return await inner(request)
-            except ModelHostError as error:
-                return problem(error)
-            except RequestValidationError as error:
-                found = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:3])
-                return problem(InvalidRequest(f"the request cannot be read: {found}"))
-
-        return handler
+    return handler

@@ -15,18 +15,17 @@ from starlette.requests import ClientDisconnect
 
 from modelhost.errors import Forbidden, InvalidRequest, ModelHostError, Unauthenticated
 from modelhost.host.host import ModelHost
-from modelhost.http.answers import TooLarge
+from modelhost.http.answers import TooLarge, id_of
 from modelhost.http.audit import Action, Audit, Strangers
 from modelhost.http.roles import Caller, Role
 from modelhost.http.tokens import Tokens, is_ours
 from modelhost.routing.features import Value
-from modelhost.routing.request import HEADER, RequestFacts, explicit_version, request_id
+from modelhost.routing.request import HEADER, RequestFacts, explicit_version
 
 AUDIT_FILE = "audit.jsonl"
 MOST_BYTES = 64 << 20
 MOST_JSON_BYTES = 8 << 20
 STICKY_HEADER = "X-User-Id"
-REQUEST_ID = "X-Request-Id"
 _CONTROL_BYTES = 64 << 10
 _THREADS = 8
 Asked = TypeVar("Asked", bound=BaseModel)
@@ -208,5 +207,5 @@ class Door:
             key=key or request.headers.get(self.sticky) or None,
             role=caller.verified if caller else None,
             features=features or {},
-            id=request_id(request.headers.get(REQUEST_ID)),
+            id=id_of(request),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelhost.host.request import Request as Models
-from modelhost.http.door import REQUEST_ID
+from modelhost.http.answers import REQUEST_ID
 from modelhost.routing.request import HEADER as VERSION
 
 SET = "X-Model-Set"

@@ -10,10 +10,10 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelhost.errors import ConfigError, InvalidRequest
-from modelhost.http.answers import Route
 from modelhost.http.control import Control, Switched, past
 from modelhost.http.door import Door
 from modelhost.http.roles import Role
+from modelhost.http.route import Route
 from modelhost.http.standing import standing
 from modelhost.registry.base import Status
 from modelhost.serving.destinations import Asked

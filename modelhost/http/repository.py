@@ -18,10 +18,10 @@ from pydantic import BaseModel, ConfigDict
 
 from modelhost.errors import InvalidRequest, Unknown
 from modelhost.host.host import ModelHost
-from modelhost.http.answers import Route
 from modelhost.http.control import Control
 from modelhost.http.door import Door
 from modelhost.http.roles import Role
+from modelhost.http.route import ProtocolRoute
 from modelhost.registry.base import LATEST
 
 
@@ -42,7 +42,7 @@ class Repository(BaseModel):
 def routes(door: Door, control: Control) -> APIRouter:
     """Index for viewers; load and unload for operators, into the audit trail. A load answers which version it was, and
     whether it is `fresh`: not there, or not held there, before."""
-    router = APIRouter(route_class=Route, tags=["repository"])
+    router = APIRouter(route_class=ProtocolRoute, tags=["repository"])
     host = door.host
 
     @router.post("/v2/repository/index")

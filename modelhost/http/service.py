@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exception_handlers import http_exception_handler
+from starlette.exceptions import HTTPException
 
 from modelhost.cluster.membership import Membership
 from modelhost.errors import ModelHostError
@@ -21,6 +23,7 @@ from modelhost.http.inference import Infer
 from modelhost.http.metrics import CONTENT_TYPE, Metrics
 from modelhost.http.replicas import ClusterControl
 from modelhost.http.roles import Caller, Role
+from modelhost.http.route import Route
 from modelhost.loading.base import Loaded, Loader
 from modelhost.routing import logs
 from modelhost.routing.features import Value
@@ -69,11 +72,16 @@ class ModelHttp:
         self.control = control or (HostControl(host) if membership is None else ClusterControl(membership))
         self.metrics = Metrics(host, self.control, membership.follower.name if membership else "")
         self.router = APIRouter(responses={"default": {"model": answers.Problem, "description": "What went wrong"}})
-        self.router.include_router(v2.routes(self.door, self.control, infer or {}, inference, wait))
-        self.router.include_router(repository.routes(self.door, self.control))
-        self.router.include_router(operations.routes(self.door, self.control))
-        self.router.include_router(verifying.routes(self.door))
-        self.router.include_router(self._metrics_route(metrics))
+        routers = [
+            v2.routes(self.door, self.control, infer or {}, inference, wait),
+            repository.routes(self.door, self.control),
+            operations.routes(self.door, self.control),
+            verifying.routes(self.door),
+            self._metrics_route(metrics),
+        ]
+        for each in routers:
+            self.router.include_router(each)
+        self._paths = [route.path for each in routers for route in each.routes if isinstance(route, Route)]
 
     @classmethod
     def open(
@@ -121,9 +129,16 @@ class ModelHttp:
             raise
 
     def install(self, app: FastAPI, prefix: str = "") -> None:
-        """Mounts the endpoints, and lets every error of modelhost be an answer, also in the service's endpoints."""
+        """Mounts the endpoints, and lets every error of modelhost be an answer, also in the service's endpoints.
+
+        So is what leads nowhere below its paths; a handler of HTTPException that an application has is asked about
+        everything else.
+        """
         app.include_router(self.router, prefix=prefix)
         app.add_exception_handler(ModelHostError, answers.handle)
+        own = {"/" + path.split("/")[1] for path in self._paths}
+        before = app.exception_handlers.get(HTTPException, http_exception_handler)
+        app.add_exception_handler(HTTPException, answers.nowhere(prefix, own, before))
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -163,7 +178,7 @@ class ModelHttp:
         return headers_of(models)
 
     def _metrics_route(self, role: Role | None) -> APIRouter:
-        router = APIRouter(route_class=answers.Route, tags=["metrics"])
+        router = APIRouter(route_class=Route, tags=["metrics"])
 
         @router.get("/metrics")
         async def metrics(request: Request) -> Response:

@@ -12,12 +12,12 @@ from starlette.concurrency import run_in_threadpool
 from modelhost.errors import Unavailable, Unknown
 from modelhost.host.host import ModelHost
 from modelhost.http import inference
-from modelhost.http.answers import Route
 from modelhost.http.control import Control
 from modelhost.http.door import Door
 from modelhost.http.headers import headers_of
 from modelhost.http.inference import HEADER_LENGTH, Infer
 from modelhost.http.roles import Role
+from modelhost.http.route import ProtocolRoute
 from modelhost.metadata import Tensor
 from modelhost.registry.base import Entry
 from modelhost.routing.offers import Offer
@@ -32,7 +32,7 @@ def routes(
     door: Door, control: Control, infer: Mapping[str, Infer], inference_role: Role | None, wait: float | None
 ) -> APIRouter:
     """`infer`: component → what asks its model by tensors; by default the model's own `infer(inputs)`."""
-    router = APIRouter(route_class=Route, tags=["inference"])
+    router = APIRouter(route_class=ProtocolRoute, tags=["inference"])
     host = door.host
 
     @router.get("/v2")
@@ -48,6 +48,17 @@ def routes(
         if why := await door.aside(control.why_not_ready):
             raise Unavailable(why, "ask again")
         return Response()
+
+    @router.get("/v2/models/stats")
+    @router.get("/v2/models/{name}/stats")
+    @router.get("/v2/models/{name}/versions/{version}/stats")
+    async def statistics() -> Response:
+        raise Unknown("statistics are not offered here", "GET /metrics has them, per component and version")
+
+    @router.get("/v2/models/{name}/config")
+    @router.get("/v2/models/{name}/versions/{version}/config")
+    async def configuration() -> Response:
+        raise Unknown("model configurations are not offered here", "GET /v2/models/<model> has inputs and outputs")
 
     @router.get("/v2/models/{name}")
     @router.get("/v2/models/{name}/versions/{version}")

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelhost.host.verifying import Verifier
-from modelhost.http.answers import Route
 from modelhost.http.door import Door
 from modelhost.http.roles import Role
+from modelhost.http.route import Route
 
 
 class Verification(BaseModel):
