@@ -144,10 +144,20 @@ def _listening_at() -> set[int]:
         for path in Path("/proc/self/fd").iterdir():
             with suppress(OSError):
                 if (inode := _inode(path)) is not None:
-                    with socket.socket(fileno=os.dup(int(path.name))) as each:
+                    with _copy(int(path.name)) as each:
                         if each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                             found.add(inode)
     return found
+
+
+def _copy(descriptor: int) -> socket.socket:
+    """Raises OSError where it is no socket any more: the number was another file's in the meantime."""
+    copy = os.dup(descriptor)
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
 
 
 def _inode(link: Path) -> int | None:

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import requests
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
+from modelhost.http import processes
 from modelhost.http.exposition import packed, together
 from modelhost.http.processes import Processes
 from tests.modelhost.host.service import PAIR, Service
@@ -166,6 +168,19 @@ def test_one_that_begins_takes_another_that_begins_for_dead_only_when_that_takes
             second.close()
             assert fresh.exists() is stays
     first.close()
+
+
+def test_a_socket_that_is_a_file_by_the_time_it_is_looked_at_leaves_no_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as listening, (tmp_path / "file").open("w"):
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        assert processes.answers_here(str(os.getpid()))
+        monkeypatch.setattr(processes, "_inode", lambda link: 1)
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        assert processes.answers_here(str(os.getpid()))
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_what_is_put_together_is_the_metrics_of_each_with_its_name() -> None:
