@@ -54,6 +54,14 @@ def brought(
     return {name: version for name, version in found.items() if name in versions or version != current[name]}
 
 
+def bearers(mates: Mapping[str, str], known: Collection[Fitting]) -> dict[str, list[str]]:
+    """Component → the `known` versions that have the digest by which it is named in `mates`."""
+    return {
+        name: [each.version for each in known if (each.component, each.digest) == (name, digest)]
+        for name, digest in mates.items()
+    }
+
+
 def misfits(versions: Mapping[str, str], known: Collection[Fitting], current: Mapping[str, str | None]) -> list[str]:
     """What would not fit if `versions` came in place of what is `current`, a phrase each. What is not `known`, as a
     stand-in, fits everything."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from release.errors import UsageError
 from release.ledger.records import ModelAction, ModelState, StepState
-from release.models import drafts
+from release.models import drafts, sets
 from release.models.base import LATEST, Collected, Held, Verified, Version
 from release.naming import echoed
 from release.operations.result import Result
@@ -162,6 +162,19 @@ def told_of(service: ModelService, component: str, version: str) -> tuple[Held, 
             return one, service.describe(component, one.version)
     there = ", ".join(one.version for one in known)
     raise UsageError(f"{service.url} has no version {echoed(version)} of {component}", hint=f"there is {there}")
+
+
+def mates_published(registry: ModelRegistry, version: Version) -> dict[str, list[str]]:
+    """Component → the versions of it that a version works with."""
+    there = registry.components() if version.mates else []
+    return sets.bearers(
+        version.mates, [each for name in version.mates if name in there for each in registry.versions(name)]
+    )
+
+
+def mates_known(service: ModelService, one: Held) -> dict[str, list[str]]:
+    """As `mates_published`, of a version that a service knows."""
+    return sets.bearers(one.mates, service.held() if one.mates else [])
 
 
 def in_memory(service: ModelService) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ from release.operations.models import SET, switched_to
 from release.verdict import Outcome
 from tests.cli.calling import Call
 from tests.support.translating import CASES, Translating
-from tests.support.versions import Publish, damaged
+from tests.support.versions import Publish, damaged, metadata, weights
 
 WHY = ("--reason", "for a test")
 OLD = {"translator": "1.0.0", "vocabulary": "1.0.0"}
@@ -259,6 +259,40 @@ def test_in_a_registry_what_could_be_marked_is_taken_back_where_its_set_could_no
     there = DirectoryRegistry(registry)
     assert {there.find(name, "1.1.0").status for name in NEW} == {Status.UNSTABLE}
     assert [change.status for change in there.log("vocabulary")][-2:] == [Status.STABLE, Status.UNSTABLE]
+
+
+def test_a_mate_is_shown_by_its_number_and_its_digest(call: Call, published: Publish, registry: Path) -> None:
+    pair(published, "1.0.0")
+    digest = DirectoryRegistry(registry).find("vocabulary", "1.0.0").info.digest
+    there = ("models", "show", "translator", "1.0.0", "--registry", str(registry))
+    assert f"vocabulary 1.0.0 ({digest})" in call(*there).out
+    shown = json.loads(call(*there, "--json").out)
+    assert shown["mates"] == {"vocabulary": digest} and shown["mate_versions"] == {"vocabulary": ["1.0.0"]}
+    nobody = "sha256:" + "0" * 64
+    published("2.0.0", "translator", mates={"vocabulary": nobody})
+    assert f"vocabulary of no version here ({nobody})" in call(*there[:3], "2.0.0", *there[4:]).out
+
+
+@pytest.mark.usefixtures("manifest")
+def test_a_service_shows_a_mate_by_its_number_too(call: Call, running: Translating) -> None:
+    digest = DirectoryRegistry(running.registry).find("vocabulary", "1.0.0").info.digest
+    assert f"vocabulary 1.0.0 ({digest})" in call("models", "show", "translator").out
+    assert json.loads(call("models", "show", "translator", "--json").out)["mate_versions"] == {"vocabulary": ["1.0.0"]}
+
+
+def test_a_mate_is_published_by_its_number_and_what_is_none_burns_no_number(
+    call: Call, published: Publish, registry: Path, tmp_path: Path
+) -> None:
+    published("1.0.0", "vocabulary")
+    weights(tmp_path / "here" / "out", "weights")
+    there = ("--metadata", "model.yaml", "--registry", str(registry))
+    model = tmp_path / "here" / "model.yaml"
+    model.write_text(json.dumps(metadata(mates={"vocabulary": "2.0.0"})))
+    said = call("models", "publish", "out", "translator", "1.0.0", *there)
+    assert said.code == 1 and "nor a version of vocabulary in this registry, which has 1.0.0" in said.err
+    model.write_text(json.dumps(metadata(mates={"vocabulary": "1.0.0"})))
+    assert call("models", "publish", "out", "translator", "1.0.0", *there).code == 0
+    assert "vocabulary 1.0.0 (sha256:" in call("models", "show", "translator", "1.0.0", *there[2:]).out
 
 
 @pytest.mark.usefixtures("nothing_runs")

@@ -148,7 +148,7 @@ def show(context: click.Context, component: str, version: str, registry: str | N
     _one_place(context, url, registry)
     with Session.of(context) as session:
         from release.cli.console import models as picture
-        from release.operations.models import as_json
+        from release.operations.models import as_json, mates_published
 
         desk = session.desk
         section = None if registry is not None else desk.models(needed=url is None)
@@ -156,26 +156,28 @@ def show(context: click.Context, component: str, version: str, registry: str | N
             return _described(session, service, component, version)
         asked = desk.model_registry(registry, section, or_service=True)
         found = asked.describe(component, version)
+        mates = mates_published(asked, found.version)
         document = {
             "ok": True,
             "registry": asked.where,
             **as_json(found.version),
+            "mate_versions": mates,
             "says": found.says,
             "log": [{"at": c.at.isoformat(), "status": c.status, "who": c.who, "why": c.why} for c in found.log],
         }
-        return session.show(document, lambda: picture.described(found))
+        return session.show(document, lambda: picture.described(found, mates))
 
 
 def _described(session: Session, service: ModelService, component: str, version: str) -> int:
     from dataclasses import asdict
 
     from release.cli.console import models as picture
-    from release.operations.models import told_of
+    from release.operations.models import mates_known, told_of
 
     one, says = told_of(service, component, version)
-    return session.show(
-        {"ok": True, "service": service.url, **asdict(one), "says": says}, lambda: picture.told(one, says)
-    )
+    mates = mates_known(service, one)
+    document = {"ok": True, "service": service.url, **asdict(one), "mate_versions": mates, "says": says}
+    return session.show(document, lambda: picture.told(one, says, mates))
 
 
 # -- switching -----------------------------------------------------------------------------------------------------

@@ -53,24 +53,25 @@ def held(versions: Sequence[Held], generation: int, behind: Sequence[str], width
     return [*table, *([f"generation {generation} serves"] if generation else []), *late]
 
 
-def told(one: Held, says: Mapping[str, Any]) -> list[str]:
-    """A version of a service, with what the service tells of it."""
+def told(one: Held, says: Mapping[str, Any], mates: Mapping[str, Sequence[str]]) -> list[str]:
+    """A version of a service, with what the service tells of it; `mates`: component → the versions that fit."""
     serves = ", serves" if one.serves else ""
     state = _MEMORY.get(one.state, one.state)
     lines = [f"{one.component} {one.version}  {state}{serves}" + (f", {one.status}" if one.status else "")]
     for side in ("inputs", "outputs"):
         lines.append(f"  {side:<15} {', '.join(_tensor(tensor) for tensor in says.get(side, []))}")
-    return lines + [f"  {name:<15} {_said(value)}" for name, value in says.get("parameters", {}).items() if value]
+    lines += [f"  {name:<15} {_said(value)}" for name, value in says.get("parameters", {}).items() if value]
+    return lines + ([f"  {'mates':<15} {_mates(one.mates, mates)}"] if one.mates else [])
 
 
-def described(found: Described) -> list[str]:
-    """Every field with something to say, then the status log."""
+def described(found: Described, mates: Mapping[str, Sequence[str]]) -> list[str]:
+    """Every field with something to say, then the status log; `mates`: component → the versions that fit."""
     one = found.version
     status = click.style(one.status, fg=_COLOURS.get(one.status))
     lines = [f"{one.component} {one.version}  {status}{', latest' if one.latest else ''}", f"  {one.note}"]
     for name, value in found.says.items():
         if name not in ("component", "version", "note", "format", "files", "interface") and value not in (None, {}, []):
-            lines.append(f"  {name:<15} {_said(value)}")
+            lines.append(f"  {name:<15} {_said(value) if name != 'mates' else _mates(value, mates)}")
     for side in ("inputs", "outputs"):
         tensors = found.says.get("interface", {}).get(side, [])
         lines.append(f"  {side:<15} {', '.join(_tensor(tensor) for tensor in tensors)}")
@@ -97,6 +98,11 @@ def _said(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(_said(each) for each in value)
     return str(value)
+
+
+def _mates(named: Mapping[str, str], versions: Mapping[str, Sequence[str]]) -> str:
+    """`tokenizer 1.0.0 (sha256:…)`: the digest is what counts, the number what a person knows."""
+    return ", ".join(f"{name} {' or '.join(versions[name]) or 'of no version here'} ({named[name]})" for name in named)
 
 
 def _tensor(tensor: dict[str, Any]) -> str:
