@@ -97,7 +97,7 @@ class HostControl:
         if not idle:
             raise Conflict(f"{component} {', '.join(each.version for each in there)} serves", "swap it out first")
         for each in idle:
-            self._host.unload(component, each.version)
+            self._host.pool.discard(component, each.version)  # one that has left since, or serves by now, is well too
 
     def why_not_ready(self) -> str:
         """Ready is what has a set that serves."""

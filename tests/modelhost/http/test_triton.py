@@ -10,6 +10,7 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
+from modelhost.http.control import HostControl
 from modelhost.http.roles import Role
 from tests.modelhost.http.site import Site
 
@@ -96,3 +97,18 @@ def test_what_is_refused_says_why(site: Site, client: Any) -> None:
         client.unload_model("model", headers=_bearer(site), query_params={"version": "1.1.0"})
     with pytest.raises(InferenceServerException, match="no model 'other'"):
         client.infer("other", _inputs(True))
+
+
+def test_an_unload_of_all_takes_the_others_out_where_one_has_left_since_it_looked(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.pair("1.0.0", "1.1.0", "1.2.0")
+    host = site.start()
+    for version in ("1.0.0", "1.1.0"):
+        host.load("model", version)
+    seen = host.pool.residents()
+    host.unload("model", "1.0.0")
+    monkeypatch.setattr(host.pool, "residents", lambda: seen)
+    HostControl(host).unload("model", None, who="ann")
+    monkeypatch.undo()
+    assert [each.version for each in host.pool.residents() if each.component == "model"] == ["1.2.0"]
