@@ -58,8 +58,9 @@ def complete(metadata: Mapping[str, Any], files: Sequence[File], found: Sequence
         if not problems:
             return VersionInfo.model_validate_json(info.model_dump_json())
     what = f"{metadata.get('component') or 'the version'} {metadata.get('version') or ''}".strip()
+    listed = f" {problems[0]}" if len(problems) == 1 else "".join(f"\n  {problem}" for problem in problems)
     raise IncompleteMetadata(
-        f"{what} cannot be published, its metadata lacks or misstates: " + "; ".join(problems),
+        f"{what} cannot be published, its metadata lacks or misstates:{listed}",
         "nothing was published; add these and publish again",
     )
 

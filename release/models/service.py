@@ -15,6 +15,7 @@ from release.errors import ModelsError, Refused, ReleaseError, Superseded, Usage
 from release.models import sets
 from release.models.base import Held, Switched, Verified
 
+_EVERYWHERE = ("/status", "/v2/repository/index")  # every model API has these, whatever it serves
 VERSION_HEADER = "X-Model-Version"
 SET_HEADER = "X-Model-Set"
 _TOKEN = (
@@ -278,13 +279,14 @@ def _read(status: int, content: bytes, base: str, path: str) -> Any:
             raise _stranger(base) from None
     if 200 <= status < 300:
         return body
-    if not isinstance(body, dict) or "kind" not in body:
+    if not isinstance(body, dict) or "kind" not in body or (status == 404 and path in _EVERYWHERE):
         raise ModelsError(
             f"{base} answers {path} with {status}, and not as a model API does",
             hint="name the address of a service on modelhost; `models.prefix` says where its API is mounted",
         )
     kind = Superseded if body["kind"] == "Superseded" else _error_of(status)
     error, hint = str(body.get("error", "")), str(body.get("hint") or "") or None
+    error = error.removesuffix(f"; {hint}")  # below /v2 both stand in one, for clients that show no hint
     if status in (401, 403):
         error, hint = f"{base} refuses the token: {error}" if status == 403 else f"{base}: {error}", _TOKEN
     raise kind(error, hint=hint, reason=str(body["kind"]))
@@ -319,9 +321,12 @@ def _serve_again(versions: Mapping[str, str | None]) -> str:
 def _as_command(error: Refused, component: str) -> Refused:
     """The way out that the service names, in the words of the command line."""
     said, _, what = (error.hint or "").partition(": ")
-    if "together=True" not in said:
+    if "together=True" in said:
+        hint = f"`release models rollback {component} --together` takes these back as one: {what}"
+    elif error.context.get("reason") == sets.MISMATCH:
+        hint = "no set that served fits; `release models promote` lets any versions serve that work together"
+    else:
         return error
-    hint = f"`release models rollback {component} --together` takes these back as one: {what}"
     return Refused(error.message, hint=hint, **error.context)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from release.errors import UsageError
+from release.errors import Refused, UsageError
 from release.ledger.records import ModelAction, ModelState, StepState
 from release.models import drafts, sets
 from release.models.base import LATEST, Collected, Held, Verified, Version
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from release.models.registry import ModelRegistry
     from release.models.service import ModelService
 
+_INCOMPLETE = "IncompleteMetadata"
 GRACE = 7 * 86400.0  # seconds
 SET = "model set"
 """The kind of a note which says, of a switch of several components, what of each was before it and is after it."""
@@ -45,7 +46,12 @@ def publish(registry: ModelRegistry, wanted: Publication, report: Report) -> Res
         report(Said(text, "warning"))
 
     with drafts.reading(wanted.source, wanted.metadata, wanted.said, tell) as draft:
-        version, fresh = registry.publish(draft.files, draft.metadata, identity.actor(), wanted.allow_pickles)
+        try:
+            version, fresh = registry.publish(draft.files, draft.metadata, identity.actor(), wanted.allow_pickles)
+        except Refused as error:
+            if error.context.get("reason") == _INCOMPLETE:
+                error.hint = "nothing was published; say these in a YAML or JSON file, and name it with --metadata"
+            raise
     name = f"{version.component} {version.version}"
     text = (
         f"{name} is published, {version.bytes / 1e6:.1f} MB; it is {version.status} until it is promoted"

@@ -132,7 +132,8 @@ def test_a_folder_is_published_with_a_metadata_file(call: Call, registry: Path, 
 def test_what_lacks_is_named_and_nothing_is_published(call: Call, registry: Path, tmp_path: Path) -> None:
     weights(tmp_path / "here" / "out", "weights")
     said = call("models", "publish", "out", "translator", "1.0.0", "--registry", str(registry))
-    assert said.code == 1 and "note: what changed" in said.err and "training_data" in said.err
+    assert said.code == 1 and "\n  note: what changed" in said.err and "\n  training_data: " in said.err
+    assert "--metadata" in said.err
     assert not (registry / "translator" / "1.0.0").exists()
 
 

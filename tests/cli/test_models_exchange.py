@@ -35,7 +35,7 @@ def says(call: Call, registry: Path, version: str = "1.0.0") -> dict[str, Any]:
 def test_what_is_exported_to_mlflow_comes_back_as_it_was(
     call: Call, registry: Path, tmp_path: Path, published: Publish, tracking: str
 ) -> None:
-    published("1.0.0", status="stable", mates={"tokenizer": "sha256:abc"})
+    published("1.0.0", status="stable", mates={"tokenizer": "sha256:" + "ab" * 32})
     export = ("models", "export", "translator", "--registry", str(registry), "--tracking", tracking)
     done = call(*export, "--json")
     assert done.code == 0, done.err

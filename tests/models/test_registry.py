@@ -84,7 +84,7 @@ def test_a_url_that_nobody_can_open_is_a_wrong_argument(at: At) -> None:
 
 def test_what_lacks_in_the_metadata_is_refused_by_name(at: At, root: Path, tmp_path: Path) -> None:
     folder = weights(tmp_path / "new", "weights")
-    with pytest.raises(Refused, match=r"note: what changed.*interface: inputs and outputs"):
+    with pytest.raises(Refused, match=r"(?s)note: what changed.*interface: inputs and outputs"):
         at(root).publish(folder, {"component": "translator", "version": "1.0.0"}, "anna", ())
 
 
