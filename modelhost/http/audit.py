@@ -7,8 +7,9 @@ import json
 import logging
 import os
 import time
+import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Action:
-    """One act of an operator. `who` is empty where no valid token came; `result`: done, refused or failed."""
+    """One act of an operator. `who` is empty where no valid token came; `result`: done, refused or failed.
+
+    One that may take long has a line `begun` as well, of the same `id` and without a status; where no other follows,
+    its process was killed. `at`: when it began, of a `begun` line, and when it ended, of any other.
+    """
 
     what: str
     client: str = ""
@@ -29,10 +34,15 @@ class Action:
     target: Any = None
     why: str = ""
     result: str = "done"
-    status: int = 200
+    status: int | None = 200
     error: str = ""
     generation: int | None = None
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def begun(self) -> Action:
+        """What is known of it before its end, as a line of its own."""
+        return replace(self, result="begun", status=None)
 
     def line(self) -> bytes:
         """One JSON object and a newline."""

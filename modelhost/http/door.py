@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -128,7 +129,8 @@ class Door:
 
     @asynccontextmanager
     async def acting(self, request: Request, role: Role, what: str) -> AsyncIterator[Action]:
-        """An act that goes into the audit trail, whatever becomes of it. The block fills in target, why, generation."""
+        """An act that goes into the audit trail, whatever becomes of it. The block fills in target, why and generation,
+        and calls `begun` before what may take long."""
         action = Action(what, request.client.host if request.client else "")
         try:
             caller = await self.demand_noted(request, role, action)
@@ -143,8 +145,13 @@ class Door:
             action.result, action.status, action.error = "failed", 500, f"{type(error).__name__}: {error}"
             raise
         finally:
+            action.at = datetime.now(UTC)
             if action.who or self._strangers.admit(action):
                 await self.aside(self.audit.write, action)
+
+    async def begun(self, action: Action) -> None:
+        """A line before its end: who is killed in the middle has left one."""
+        await self.aside(self.audit.write, action.begun())
 
     async def demand_noted(self, request: Request, role: Role, action: Action) -> Caller:
         """`demand`, which leaves in the action who was refused."""

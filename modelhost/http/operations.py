@@ -89,6 +89,7 @@ def routes(door: Door, control: Control) -> APIRouter:
                 versions = {component: asked.version}
             action.target, action.why = dict(versions), asked.reason
             expected = asked.expected_generation
+            await door.begun(action)
             switched = await door.apart(
                 action.what, control.promote, versions, who=action.who, why=asked.reason, expected_generation=expected
             )
@@ -108,6 +109,7 @@ def routes(door: Door, control: Control) -> APIRouter:
                 raise InvalidRequest("a version and a generation are two targets", "name one of them")
             back = Asked(component, asked.to_version, asked.to_generation, asked.together)
             expected = asked.expected_generation
+            await door.begun(action)
             switched = await door.apart(
                 action.what, control.rollback, back, who=action.who, reason=asked.reason, expected_generation=expected
             )
@@ -145,6 +147,7 @@ def routes(door: Door, control: Control) -> APIRouter:
     async def reload(request: Request) -> dict[str, Any]:
         async with door.acting(request, Role.ADMIN, "reload") as action:
             action.why = (await door.asked(request, Nothing)).reason
+            await door.begun(action)
             outcome = await door.apart(action.what, host.reload, action.who, action.why)
             action.target = list(outcome.changed)
             if not outcome.ok:

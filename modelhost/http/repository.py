@@ -57,6 +57,7 @@ def routes(door: Door, control: Control) -> APIRouter:
             asked = await door.asked(request, Repository)
             version = _version(request, asked.parameters) or LATEST
             action.target, action.why = {name: version}, request.query_params.get("reason", "")
+            await door.begun(action)
             brought = await door.apart(action.what, control.load, name, version, who=action.who)
             action.target = {name: brought.version}
         return asdict(brought)

@@ -61,7 +61,11 @@ def kept_in(state: Path) -> tuple[list[str], list[str], list[str]]:
     def lines(name: str, key: str) -> list[str]:
         return [json.loads(line)[key] for line in (state / name).read_text(encoding="utf-8").splitlines()]
 
-    return lines("audit.jsonl", "who"), lines("history.jsonl", "why"), lines("feedback.jsonl", "thumb")
+    return (
+        list(dict.fromkeys(lines("audit.jsonl", "who"))),
+        lines("history.jsonl", "why"),
+        lines("feedback.jsonl", "thumb"),
+    )
 
 
 def test_a_registry_of_ones_own_keeps_switches_audit_trail_and_thumbs(

@@ -110,8 +110,10 @@ class Site:
         ]
         return self.ask("POST", path, {"inputs": inputs}, **more)
 
-    def audit(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.path / "audit.jsonl").read_text().splitlines()]
+    def audit(self, begun: bool = False) -> list[dict[str, Any]]:
+        """The trail; with `begun`, the lines of what had not ended too."""
+        lines = [json.loads(line) for line in (self.path / "audit.jsonl").read_text().splitlines()]
+        return [line for line in lines if begun or line["result"] != "begun"]
 
     def stop(self) -> None:
         if self._server is not None and self._thread is not None:

@@ -337,6 +337,34 @@ def test_a_promotion_that_could_not_be_marked_says_so_to_who_asked(site: Site) -
     assert note.startswith("model 1.1.0 serves, and could not be marked stable: ")
 
 
+def test_who_is_killed_in_the_middle_of_an_act_that_takes_long_has_left_a_line(site: Site) -> None:
+    site.pair("1.0.0", "1.1.0", "1.2.0")
+    site.start(CONFIGURATION.replace("{}", "{default: 1.0.0}"))
+    gate = site.service.loader.gate("model 1.1.0")
+    bearer = {"Authorization": f"Bearer {site.tokens[Role.OPERATOR]}"}
+    url = f"http://127.0.0.1:{site.port}"
+    wish = {"versions": BOTH, "reason": "better"}
+    with ThreadPoolExecutor(1) as callers:
+        promoting = callers.submit(requests.post, f"{url}/promote", json=wish, headers=bearer, timeout=60)
+        try:
+            eventually(lambda: site.host is not None and ("model", "1.1.0") in site.host.pool.loading())
+            (begun,) = site.audit(begun=True)  # all that there would be
+            assert (begun["what"], begun["result"], begun["status"]) == ("promote", "begun", None)
+            assert (begun["who"], begun["target"], begun["why"]) == ("operator-of-tests", BOTH, "better")
+        finally:
+            gate.set()
+        assert promoting.result(60).status_code == 200
+    site.ask("POST", "/v2/repository/models/model/load?version=9.0.0", {}, role=Role.OPERATOR)
+    site.ask("POST", "/rollback", {"reason": "worse"}, role=Role.OPERATOR)
+    trail = site.audit(begun=True)
+    acts = [[(line["what"], line["result"]) for line in pair] for pair in zip(trail[::2], trail[1::2], strict=True)]
+    ends = [("promote", "done"), ("load", "refused"), ("rollback", "done")]
+    assert acts == [[(what, "begun"), (what, result)] for what, result in ends]
+    assert [first["id"] == last["id"] for first, last in zip(trail[::2], trail[1::2], strict=True)] == [True] * 3
+    assert len({line["id"] for line in trail}) == 3
+    assert trail[0] == begun, "nothing that was written is changed"
+
+
 def test_many_who_wait_for_a_load_keep_nobody_from_health_a_token_or_a_rollback(site: Site) -> None:
     site.pair("1.0.0", "1.1.0", "1.2.0")
     host = site.start(CONFIGURATION.replace("{}", "{default: 1.0.0}"))
