@@ -39,7 +39,10 @@ class Service:
 
     def __init__(self, hosting: Hosting, on_failure: Callable[[], None]) -> None:
         self.hosting = hosting
-        self.http = ModelHttp(hosting.host, infer={MODEL: self.infer}, membership=hosting.membership, wait=PATIENCE)
+        try:
+            self.http = ModelHttp(hosting.host, infer={MODEL: self.infer}, membership=hosting.membership, wait=PATIENCE)
+        except ModelHostError as error:  # the file of tokens is not there
+            raise StartError(str(error)) from error
         self.metrics = Metrics(self.http.metrics.registry)
         self.metrics.waiting.set_function(self._waiting)
         self.status = "loading"

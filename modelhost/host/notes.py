@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from modelhost.config.model import RecordSection, Settings
+from modelhost.errors import ConfigError
 from modelhost.host.reloading import Flip
 from modelhost.host.request import Request
 from modelhost.host.watch import Answered
 from modelhost.routing.record import Recorder, RequestRecord, input_hash, preview
+from modelhost.routing.rotation import RotatingLines
 from modelhost.serving.events import FOR_PEOPLE, through_apprise
 from modelhost.serving.serving import Serving
 
@@ -33,6 +35,7 @@ class Notes:
         self._preview = 0
         self._recorder: Recorder | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
+        _demand_file(settings.http.record)
         self._take(settings)
 
     @property
@@ -61,7 +64,9 @@ class Notes:
         )
 
     def prepare(self, new: Settings, old: Settings) -> Flip:
-        """A change to other settings."""
+        """A change to other settings. Raises ConfigError for a record that cannot be written."""
+        if new.http.record != old.http.record:
+            _demand_file(new.http.record)
         return Flip(lambda: self._take(new, old), lambda: self._take(old, new))
 
     def close(self) -> None:
@@ -84,6 +89,20 @@ class Notes:
                 self._unsubscribe = self._serving.events.subscribe(send, FOR_PEOPLE)
             else:
                 self._unsubscribe = lambda: None
+
+
+def _demand_file(section: RecordSection | None) -> None:
+    """Makes the file and folders on the way, so that nobody learns weeks later that nothing was recorded."""
+    if section is None:
+        return
+    lines = RotatingLines(section.path, section.max_size, section.keep)
+    try:
+        lines.open()
+    except OSError as error:
+        what = f"http.record.path: {section.path} cannot be written: {error.strerror}"
+        raise ConfigError(what, "name a file that can be") from error
+    finally:
+        lines.close()
 
 
 def _recorder(section: RecordSection | None) -> Recorder | None:

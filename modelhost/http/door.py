@@ -14,8 +14,11 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
+from modelhost.config.model import Settings
+from modelhost.config.reload import Prepared
 from modelhost.errors import Forbidden, InvalidRequest, ModelHostError, Unauthenticated
 from modelhost.host.host import ModelHost
+from modelhost.host.reloading import Nothing
 from modelhost.http.answers import TooLarge, id_of
 from modelhost.http.audit import Action, Audit, Strangers
 from modelhost.http.roles import Caller, Role
@@ -29,6 +32,7 @@ MOST_JSON_BYTES = 8 << 20
 STICKY_HEADER = "X-User-Id"
 _CONTROL_BYTES = 64 << 10
 _THREADS = 8
+_NAMED = 100
 Asked = TypeVar("Asked", bound=BaseModel)
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -94,6 +98,16 @@ class Door:
             self._audit = Audit(path)
         return self._audit
 
+    def prepare(self, new: Settings, old: Settings | None = None) -> Prepared:
+        """For a start and for a reload that names other files. Raises ConfigError for tokens that cannot be read, and
+        for a trail that cannot be written: where nothing is named, there are none, and it lies beside the history."""
+        if old is None or new.http != old.http:
+            if new.http.tokens is not None:
+                Tokens(new.http.tokens).demand()
+            if new.http.audit is not None:
+                Audit(new.http.audit).demand_file()
+        return Nothing()
+
     async def caller(self, request: Request) -> Caller | None:
         """Whom the bearer token belongs to, None without one of ours: a proxy's password, or a token of somebody else,
         says nothing of who calls here. Raises Unauthenticated for one that is written as ours are and is nobody's: who
@@ -122,7 +136,8 @@ class Door:
                 "send it as `Authorization: Bearer <token>`",
             )
         if caller.role < role:
-            raise Forbidden(f"{caller.name} is a {caller.role}, and this needs a {role}", "ask an administrator")
+            has, needs = caller.role.with_article, role.with_article
+            raise Forbidden(f"{caller.name} is {has}, and this needs {needs}", "ask an administrator")
         return caller
 
     # -- acts ------------------------------------------------------------------------------------------------------
@@ -154,7 +169,8 @@ class Door:
         await self.aside(self.audit.write, action.begun())
 
     async def demand_noted(self, request: Request, role: Role, action: Action) -> Caller:
-        """`demand`, which leaves in the action who was refused."""
+        """`demand`, which leaves in the action who was refused, and at what."""
+        action.target = _target(request)
         caller = await self.caller(request)
         if caller is not None:
             action.who, action.role = caller.name, str(caller.role)
@@ -216,3 +232,9 @@ class Door:
             features=features or {},
             id=id_of(request),
         )
+
+
+def _target(request: Request) -> dict[str, str | None] | None:
+    """What the path names, for an act that is refused before its body is read."""
+    name = request.path_params.get("component") or request.path_params.get("name")
+    return {name[:_NAMED]: request.query_params.get("version", "")[:_NAMED] or None} if name else None

@@ -26,6 +26,11 @@ class Role(IntEnum):
     def __str__(self) -> str:
         return self.name.lower()
 
+    @property
+    def with_article(self) -> str:
+        """`a viewer`, `an operator`."""
+        return f"{'an' if str(self)[0] in 'aeiou' else 'a'} {self}"
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:

@@ -49,7 +49,8 @@ class ModelHttp:
     and `metrics`: the role that these need, None for anybody. `membership`: the host's place in a cluster, all of which
     it switches then; `close` leaves it. `control`: who carries out switches otherwise. `sticky`: the header by whose
     value an experiment assigns. `wait`: seconds that a request for a version which is not in memory waits for it.
-    `most_bytes` of a body, `most_json` of the JSON in it: larger tensors are sent as binary data.
+    `most_bytes` of a body, `most_json` of the JSON in it: larger tensors are sent as binary data. Raises ConfigError
+    for a file of tokens that cannot be read, and for an audit trail that cannot be written.
     """
 
     def __init__(
@@ -68,6 +69,8 @@ class ModelHttp:
     ) -> None:
         self.host = host
         self.door = Door(host, most_bytes=most_bytes, most_json=most_json, sticky=sticky)
+        self.door.prepare(host.settings)
+        host.configuration.follow("http", self.door.prepare)
         self.membership = membership
         self.control = control or (HostControl(host) if membership is None else ClusterControl(membership))
         self.metrics = Metrics(host, self.control, membership.follower.name if membership else "")

@@ -1,7 +1,8 @@
 """Bearer tokens in a file, hashed: `python -m modelhost.http.tokens add NAME ROLE` prints a new one, once.
 
 One JSON line each: id, name, role, salt and the scrypt hash of the secret. A token is `mh_<id>_<secret>`: the id finds
-the line, the secret (256 random bits) is compared in constant time. The file is read again when it changes.
+the line, the secret (256 random bits) is compared in constant time. The file is read again when it changes. Where it
+cannot be read nobody is let in, and no token that was good before: to take the file away takes all tokens away.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import fcntl
 import hashlib
 import hmac
 import json
+import logging
 import os
 import re
 import secrets
@@ -22,7 +24,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from modelhost.errors import ConfigError, Conflict, ModelHostError, Unknown
+from modelhost.errors import ConfigError, Conflict, ModelHostError, Unavailable, Unknown
 from modelhost.http.roles import Caller, Role
 
 PREFIX = "mh"
@@ -30,6 +32,8 @@ DEFAULT_FILE = "tokens.jsonl"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 _SCRYPT = {"n": 1 << 14, "r": 8, "p": 1, "dklen": 32}  # 16 MiB and about 40 ms
 _REMEMBERED = 1024
+_RETRY_SECONDS = 10.0
+_log = logging.getLogger(__name__)
 _Stamp = tuple[int, int, int]
 
 
@@ -54,12 +58,13 @@ class Tokens:
         self._lines: dict[str, TokenLine] = {}
         self._verified: dict[bytes, Caller] = {}
         self._key = secrets.token_bytes(32)
+        self._failure = ""
         self._lock = threading.Lock()
 
     def caller(self, token: str) -> Caller | None:
         """Whom a token belongs to, None for one that nobody has. Takes 40 ms for one that was not seen before.
 
-        Raises ConfigError where the file cannot be read.
+        Raises Unavailable where the file cannot be read.
         """
         seen = hmac.digest(self._key, token.encode("utf-8", "surrogatepass"), "sha256")
         with self._lock:
@@ -77,15 +82,42 @@ class Tokens:
                 self._verified[seen] = caller
         return caller
 
+    def demand(self) -> None:
+        """Raises ConfigError, which says how to make the file, where it cannot be read."""
+        with self._lock:
+            self._take()
+
     def _read(self) -> None:
+        try:
+            self._take()
+            self._failure = ""
+        except ConfigError as error:
+            self._stamp, self._lines = None, {}
+            self._verified.clear()
+            if str(error) != self._failure:  # once, and not for each request
+                self._failure = str(error)
+                _log.error("nobody is let in: %s", error)
+            raise Unavailable(
+                f"{self.path.name}, the tokens of this service, cannot be read: nobody can be known",
+                "its operator mends the file, or names another and reloads by SIGHUP; the log says more",
+                _RETRY_SECONDS,
+            ) from error
+
+    def _take(self) -> None:
         try:
             status = self.path.stat()
             stamp = status.st_ino, status.st_size, status.st_mtime_ns
             if stamp == self._stamp:
                 return
             lines = {line.id: line for line in _parsed(self.path.read_text("utf-8"), self.path)}
-        except OSError as error:
-            raise ConfigError(f"the tokens in {self.path} cannot be read: {error.strerror}", "add one") from error
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+            roles = ", ".join(map(str, Role))
+            raise ConfigError(
+                f"http.tokens: {self.path} cannot be read: {why}",
+                f"`python -m modelhost.http.tokens --file {self.path} add NAME ROLE` makes it (roles: {roles}); "
+                "without the key `http.tokens` there are no tokens, and nobody operates",
+            ) from error
         self._stamp, self._lines = stamp, lines
         self._verified.clear()
 
@@ -178,6 +210,13 @@ def _hash(token: str, salt: str) -> str:
     return base64.b64encode(hashlib.scrypt(secret, salt=bytes.fromhex(salt), **_SCRYPT)).decode()
 
 
+def _role(text: str) -> Role:
+    try:
+        return Role.named(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; prints a token once, and never again."""
     parser = argparse.ArgumentParser(prog="python -m modelhost.http.tokens", description="Tokens of a service.")
@@ -185,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     adding = verbs.add_parser("add", help="add a token and print it, once")
     adding.add_argument("name")
-    adding.add_argument("role", type=Role.named, help="viewer, operator or admin")
+    adding.add_argument("role", type=_role, help="viewer, operator or admin")
     removing = verbs.add_parser("remove", help="take a token away")
     removing.add_argument("name")
     verbs.add_parser("list", help="who has a token, and with which role")

@@ -20,6 +20,10 @@ class RotatingLines:
         self.path, self.most_bytes, self.keep = path, most_bytes, keep
         self._file: int | None = None
 
+    def open(self) -> None:
+        """Make the file, and folders on the way, where they are not there."""
+        self._current()
+
     def append(self, lines: bytes) -> None:
         """One write: lines of several processes do not mix. A write cut short (a full disk) is taken back."""
         file = self._current()

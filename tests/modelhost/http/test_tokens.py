@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from modelhost.errors import ConfigError, Conflict, Unknown
+from modelhost.errors import Conflict, Unavailable, Unknown
 from modelhost.http import tokens
 from modelhost.http.roles import Caller, Role
 
@@ -65,14 +65,28 @@ def test_the_same_secret_has_another_hash_in_another_line(file: Path) -> None:
         tokens.add(file, "ann", Role.VIEWER)
 
 
-def test_a_file_that_cannot_be_read_opens_nothing(file: Path) -> None:
+def test_a_file_that_cannot_be_read_opens_nothing_not_even_to_whom_it_knew(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     token = tokens.add(file, "ann", Role.ADMIN)
-    file.write_text(file.read_text() + "{}\n")
-    with pytest.raises(ConfigError, match="line 2"):
-        tokens.Tokens(file).caller(token)
+    known = tokens.Tokens(file)
+    assert known.caller(token)
+    whole = file.read_bytes()
+    file.write_bytes(whole + b"{}\n")
+    with caplog.at_level("ERROR"), pytest.raises(Unavailable):
+        known.caller(token)
+    assert "line 2" in caplog.text
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(Unavailable):
+        known.caller(token)
     file.unlink()
-    with pytest.raises(ConfigError):
-        tokens.Tokens(file).caller(token)
+    caplog.clear()
+    for _ in range(2):
+        with pytest.raises(Unavailable, match=r"tokens\.jsonl"):
+            known.caller(token)
+    assert len(caplog.records) == 1, "once, and not for each request"
+    file.write_bytes(whole)
+    assert known.caller(token), "it is there again"
 
 
 def test_the_command_prints_a_token_once(file: Path) -> None:
@@ -87,6 +101,7 @@ def test_the_command_prints_a_token_once(file: Path) -> None:
     assert token not in listed
     assert run("add", "ann", "viewer").returncode == 1
     assert "no role" not in run("add", "bob", "viewer").stderr
-    assert run("add", "eve", "god").returncode == 2
+    refused = run("add", "eve", "boss")
+    assert refused.returncode == 2 and "'boss' is no role; there are viewer, operator, admin" in refused.stderr
     assert run("remove", "ann").returncode == 0
     assert "ann" not in run("list").stdout
