@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from modelhost.errors import Unavailable
+from modelhost.errors import ConfigError, Unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +81,15 @@ class Audit:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def demand_file(self) -> None:
+        """For a configuration that names it: makes the file, and folders on the way. Raises ConfigError."""
+        try:
+            os.close(self._open())
+        except OSError as error:
+            raise ConfigError(
+                f"http.audit: {self.path} cannot be written: {error.strerror}", "name a file that can be"
+            ) from error
 
     def demand(self) -> None:
         """Raises Unavailable where nothing can be written: then nothing is done that would have to be."""
