@@ -30,7 +30,8 @@ class Loader(SafetensorsLoader):
         super().__init__(lambda entry: network.build(entry.info.settings))
 
     def warm_up(self, loaded: Any) -> None:
-        """As a request would, and more: every page of the weights is touched."""
+        """Brings the pages in as any service's loader does, and then as a request would, through all of it."""
+        super().warm_up(loaded)
         network.use(loaded.model, loaded.entry.info.settings)
 
 

@@ -28,9 +28,7 @@ from modelhost.registry.base import Status
 from modelhost.registry.directory import DirectoryRegistry
 
 PAUSE = 0.5  # seconds between two requests of a client
-TWO_AND_A_BIT = (
-    2.2  # models that the budget has room for: while a third comes, the one that is kept for a way back goes
-)
+TWO_AND_A_BIT = 2.2  # models that the budget has room for: before a third comes, the one kept for a way back goes
 SETTLED = 1.0  # seconds after which all clients have come
 UNDER = 4  # times the rounds, under clients: so many that a p99 has requests behind it
 MEMORY_ROUNDS = 4
@@ -103,7 +101,7 @@ def main() -> int:
         "The first time: each file is hashed (XXH3-128) once in the life of a process. load has the hash in it.",
         f"p99: of requests under way in one of {UNDER} x {options.rounds} swaps, and of those in a time before in which"
         " nothing was switched, in the same run.",
-        f"The budget holds {TWO_AND_A_BIT} models: the one that is kept for a way back goes while a third comes.",
+        f"The budget holds {TWO_AND_A_BIT} models: the one that is kept for a way back goes before a third comes.",
         "Peak: USS, mapped weights included, less what the process has without a model; of both models together.",
     ]
     publish("A large model, switched", rows, notes, options.json)
