@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from release.config.reach import Reach
-from release.config.state import State, default_root, find, known_scopes
+from release.config.state import State, default_root, find, holds_nothing, known_scopes
 from release.errors import LedgerError, Locked, ManifestError, ReleaseError, UsageError
 from release.ledger.locks import DeploymentLock, RollbackLock, TrafficLock
 from release.ledger.records import Kind
@@ -33,8 +33,20 @@ if TYPE_CHECKING:
     from release.models.registry import ModelRegistry
     from release.models.service import ModelService
     from release.notify import Occasion
+    from release.operations.models_unrecorded import Switching
     from release.proxy.base import Front, Proxy
     from release.source.repository import Resolved, Source
+
+
+@dataclass(frozen=True)
+class ModelSwitching:
+    """`manifest` is None where no service is known. `tree`: the folder of the benchmark set; `hold(id)`: a context
+    manager around the deployment lock."""
+
+    hands: Switching
+    manifest: Manifest | None
+    tree: Path
+    hold: Callable[[str], contextlib.AbstractContextManager[object]]
 
 
 @dataclass
@@ -92,20 +104,32 @@ class Desk:
         manifest, config = self._loaded()
         return self.hands(manifest, config)
 
-    def for_models(self) -> tuple[Hands, Path]:
-        """Hands for a model switch, and the folder of its benchmark set: by the manifest one stands in, else by what
-        is deployed."""
+    def for_models(self, *, named: bool = False) -> ModelSwitching:
+        """What a model switch works with: by the manifest one stands in, else by what is deployed; where nothing is,
+        by a registry or a service that is `named` alone, and unrecorded."""
         from release.config.load import to_ledger
 
         loaded = self._here()
-        if loaded is None:
-            if self.service is None and not known_scopes(self.root):
-                raise UsageError(
-                    "no service is known here, and a switch of models is kept in a service's ledger",
-                    hint="run it where release.yaml is, or with -C DIR or --manifest FILE; `release init` writes one",
-                )
-            return self.for_scope(), self.cwd
-        return self.hands(loaded.manifest, to_ledger(loaded.manifest)), loaded.root
+        if loaded is not None:
+            hands, tree = self.hands(loaded.manifest, to_ledger(loaded.manifest)), loaded.root
+        elif self.service is None and holds_nothing(self.root, self.environ):
+            return self._unrecorded(named)
+        else:
+            hands, tree = self.for_scope(), self.cwd
+        return ModelSwitching(hands, hands.manifest, tree, partial(self.hold, hands))
+
+    def _unrecorded(self, named: bool) -> ModelSwitching:
+        from release.operations.models_unrecorded import Unrecorded
+
+        if not named:
+            raise UsageError(
+                "no service is known here, so nothing says where its models are",
+                hint="--registry DIR or --url URL; or run it where release.yaml is, or with -C DIR or --manifest FILE",
+            )
+        text = "no service is known here: nothing is recorded in a ledger, and no quality gate is configured"
+        self.report(Said(f"{text} ({self.root} has no service, this folder no release.yaml)"))
+        hands = Unrecorded(self.report, self.interruption, identity.actor(self.environ))
+        return ModelSwitching(hands, None, self.cwd, lambda _: contextlib.nullcontext())
 
     def models(self, *, needed: bool = True) -> Models | None:
         """The manifest's `models`, for a look. None where it has none, or where there is neither manifest nor state.

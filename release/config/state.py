@@ -119,6 +119,16 @@ def known_scopes(root: Path) -> list[str]:
         raise Unusable(f"{root} cannot be read ({error.strerror})", hint="run as a user of its group") from error
 
 
+def holds_nothing(root: Path, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether no service has state in `root`, nor in the system's place where `root` is only what this user has instead
+    of it: there `find` says whose service that is."""
+    if known_scopes(root):
+        return False
+    own = default_root({name: value for name, value in environ.items() if name != "RELEASE_STATE"})
+    out_of_reach = root == own != _SYSTEM_ROOT and os.access(_SYSTEM_ROOT, os.R_OK | os.X_OK)
+    return not (out_of_reach and known_scopes(_SYSTEM_ROOT))
+
+
 def ports_in_use(root: Path) -> dict[int, str]:
     """Ports that the other services of this root were deployed with, each with its scope (from `ports.json`)."""
     ports: dict[int, str] = {}

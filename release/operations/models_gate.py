@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +14,12 @@ from release.checks.base import Subject, Target
 from release.errors import Refused, ReleaseError, UsageError
 from release.ledger.records import StepState
 from release.models.base import Board, Running
+from release.operations.models_unrecorded import Switching
 from release.pipeline.events import Said, StepBegan, StepEnded, StepProgress, VerdictGiven
-from release.rollout.hands import Hands
 from release.verdict import Outcome, Verdict, no_data, skipped
 
 if TYPE_CHECKING:
-    from release.config.model import Quality
+    from release.config.model import Freeze, Quality
 
 NAME = "quality"
 _STATES = {Outcome.PASS: StepState.DONE, Outcome.SKIPPED: StepState.SKIPPED}
@@ -29,7 +29,8 @@ _STATES = {Outcome.PASS: StepState.DONE, Outcome.SKIPPED: StepState.SKIPPED}
 class Gate:
     """`section` is the manifest's `checks.quality`, None where it has none; `tree` the folder that its cases lie in.
 
-    `without` is a person's reason for not asking at all, `accepted` one for taking no data as good enough.
+    `without` is a person's reason for not asking at all, `accepted` one for taking no data as good enough. `freeze`:
+    the windows in which nothing is promoted without a reason.
     """
 
     section: Quality | None
@@ -37,6 +38,7 @@ class Gate:
     without: str | None = None
     accepted: str | None = None
     approved: bool = False
+    freeze: Sequence[Freeze] = ()
 
 
 def with_cases(section: Quality | None, cases: Path | None) -> Quality | None:
@@ -52,7 +54,9 @@ def with_cases(section: Quality | None, cases: Path | None) -> Quality | None:
 
 
 @contextlib.contextmanager
-def passed(hands: Hands, switch_id: str, gate: Gate, board: Board, versions: Mapping[str, str]) -> Iterator[Verdict]:
+def passed(
+    hands: Switching, switch_id: str, gate: Gate, board: Board, versions: Mapping[str, str]
+) -> Iterator[Verdict]:
     """Asks these as one set (component → version; requests name the first), keeps the verdict under the switch's id,
     and enters its block only where that is green. Raises Refused.
 
@@ -68,7 +72,7 @@ def passed(hands: Hands, switch_id: str, gate: Gate, board: Board, versions: Map
 
 
 def _require(
-    hands: Hands,
+    hands: Switching,
     switch_id: str,
     gate: Gate,
     board: Board,
@@ -92,7 +96,7 @@ def _require(
 
 
 def _ask(
-    hands: Hands, gate: Gate, board: Board, versions: Mapping[str, str], brought: list[tuple[str, str]]
+    hands: Switching, gate: Gate, board: Board, versions: Mapping[str, str], brought: list[tuple[str, str]]
 ) -> Verdict:
     if gate.without is not None:
         return skipped(NAME, f"left out by {hands.actor}: {gate.without}")
@@ -131,7 +135,7 @@ def _bring(running: Running, component: str, version: str, brought: list[tuple[s
         brought.append(name)  # it was there, and is held from now on
 
 
-def _take_back(hands: Hands, running: Running | None, brought: list[tuple[str, str]]) -> None:
+def _take_back(hands: Switching, running: Running | None, brought: list[tuple[str, str]]) -> None:
     if running is None:
         return  # a registry, where nothing is brought anywhere
     for component, version in brought:

@@ -19,11 +19,11 @@ from release.notify import Occasion
 from release.operations import models_gate
 from release.operations.models import SET
 from release.operations.models_gate import Gate
+from release.operations.models_unrecorded import Switching, is_recorded
 from release.operations.result import Result
 from release.operations.telling import quietly
 from release.pipeline.events import Began, Ended, Said
 from release.rollout import freeze, identity
-from release.rollout.hands import Hands
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Wish:
     together: bool = False
 
 
-def promote(hands: Hands, board: Board, wish: Wish, gate: Gate, hold_lock: Callable[[str], Any]) -> Result:
+def promote(hands: Switching, board: Board, wish: Wish, gate: Gate, hold_lock: Callable[[str], Any]) -> Result:
     """Through the quality gate; then it serves, or a registry calls it stable.
 
     `hold_lock(id)` is a context manager around the deployment lock: what a deployment watches does not change under it.
     Raises the ReleaseError that ended it, recorded; nothing has changed then.
     """
     if wish.ignore_freeze is None:
-        freeze.require_open(hands.manifest.freeze, datetime.now())
+        freeze.require_open(gate.freeze, datetime.now())
     switch_id = identity.deployment_id()
     with hold_lock(switch_id), hands.interruption.handling():
         settle(hands)
@@ -82,13 +82,13 @@ def _named(wish: Wish) -> dict[str, str]:
     return {wish.component: wish.version, **wish.others}
 
 
-def _restore(hands: Hands, board: Board, switch_id: str, versions: Mapping[str, str], why: str) -> None:
+def _restore(hands: Switching, board: Board, switch_id: str, versions: Mapping[str, str], why: str) -> None:
     for name, version in versions.items():
         if board.restore(name, version, hands.actor, why):
             hands.ledger.note("rejection taken back", why, switch_id, actor=hands.actor, component=name)
 
 
-def _note_set(hands: Hands, switch_id: str, moved: Mapping[str, tuple[str | None, str | None]]) -> None:
+def _note_set(hands: Switching, switch_id: str, moved: Mapping[str, tuple[str | None, str | None]]) -> None:
     """Keeps, of a switch of several components, what of each was there before it and is there after it."""
     if len(moved) < 2:
         return
@@ -97,7 +97,7 @@ def _note_set(hands: Hands, switch_id: str, moved: Mapping[str, tuple[str | None
     hands.ledger.note(SET, f"{spoken(after)}, {spoken(before)} before", switch_id, versions=after, before=before)
 
 
-def rollback(hands: Hands, board: Board, wish: Wish) -> Result:
+def rollback(hands: Switching, board: Board, wish: Wish) -> Result:
     """At once: no gate, no lock, and a ledger that cannot be written stops nothing."""
     switch_id = identity.deployment_id()
     with hands.interruption.handling():
@@ -115,7 +115,7 @@ def rollback(hands: Hands, board: Board, wish: Wish) -> Result:
             return recording.done(switched)
 
 
-def settle(hands: Hands) -> None:
+def settle(hands: Switching) -> None:
     """Ends in the ledger what a killed process left running there; how things stand is asked where they stand."""
     for row in hands.ledger.model_switches(state=ModelState.RUNNING):
         if row.host == identity.host() and _is_alive(row.pid):
@@ -128,7 +128,7 @@ def settle(hands: Hands) -> None:
 class _Recording:
     """A switch's row from its beginning to its end, and what those hear of it who are told of switches."""
 
-    def __init__(self, hands: Hands, board: Board, row: ModelSwitchRow) -> None:
+    def __init__(self, hands: Switching, board: Board, row: ModelSwitchRow) -> None:
         self._hands, self._board, self._row = hands, board, row
         self._began = time.monotonic()
 
@@ -148,7 +148,8 @@ class _Recording:
         self._end(state, None, error.exit_code, error.message)
         occasion = Occasion.REFUSED if state is ModelState.REFUSED else Occasion.FAILED
         self._notify(occasion, error.message, self._row.before)
-        error.context.setdefault("model_switch", self._row.id)
+        if is_recorded(self._hands):
+            error.context.setdefault("model_switch", self._row.id)
 
     def done(self, switched: Switched, why: str = "") -> Result:
         """It has happened: a signal that came meanwhile changes nothing any more."""
@@ -162,7 +163,7 @@ class _Recording:
             back = self._row.action is ModelAction.ROLLBACK
             self._notify(Occasion.ROLLED_BACK if back else Occasion.DEPLOYED, text, switched.after)
         data = {
-            "id": self._row.id,
+            "id": self._row.id if is_recorded(self._hands) else None,
             "component": self._row.component,
             "before": switched.before,
             "after": switched.after,
@@ -184,7 +185,13 @@ class _Recording:
 
 
 def _row(
-    hands: Hands, board: Board, switch_id: str, action: ModelAction, wish: Wish, before: str | None, version: str | None
+    hands: Switching,
+    board: Board,
+    switch_id: str,
+    action: ModelAction,
+    wish: Wish,
+    before: str | None,
+    version: str | None,
 ) -> ModelSwitchRow:
     return ModelSwitchRow(
         id=switch_id,

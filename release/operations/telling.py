@@ -5,15 +5,23 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from typing import Protocol
 
 from release.errors import LedgerError
 from release.ledger.records import StepState
-from release.pipeline.events import Said, StepBegan, StepEnded
+from release.pipeline.events import Report, Said, StepBegan, StepEnded
 from release.rollout.hands import Hands
 
 
+class Telling(Protocol):
+    """Whoever has somebody to tell."""
+
+    @property
+    def report(self) -> Report: ...
+
+
 @contextlib.contextmanager
-def quietly(hands: Hands, what: str) -> Iterator[None]:
+def quietly(hands: Telling, what: str) -> Iterator[None]:
     """For what must not stop a way back: the effect matters more than its record."""
     try:
         yield

@@ -283,10 +283,48 @@ def test_within_a_freeze_window_only_a_reason_promotes_and_a_rollback_needs_none
     assert call("models", "rollback", "translator", *WHY).code == 0
 
 
-def test_a_switch_needs_a_service_whose_ledger_keeps_it(call: Call, registry: Path, published: Publish) -> None:
+def test_where_no_service_is_known_a_registry_that_is_named_is_switched_and_it_is_said_that_nothing_is_recorded(
+    call: Call, registry: Path, published: Publish, tmp_path: Path
+) -> None:
+    published("1.0.0", status="stable")
+    published("1.1.0")
+    there = ("--registry", str(registry))
+    done = call("models", "promote", "translator", "1.1.0", *WHY, *there, "--json")
+    assert done.code == 0 and json.loads(done.out)["outcome"] == "marked", done.err
+    assert "nothing is recorded in a ledger, and no quality gate is configured" in done.err
+    assert json.loads(done.out)["data"]["id"] is None
+    back = call("models", "rollback", "translator", *WHY, *there)
+    assert back.code == 0 and "nothing is recorded" in back.err, back.err
+    rows = json.loads(call("models", "list", *there, "--json").out)["versions"]
+    assert {one["version"]: one["status"] for one in rows} == {"1.0.0": "stable", "1.1.0": "rejected"}
+    refused = call("models", "rollback", "translator", *WHY, *there, "--json")
+    assert refused.code == 1 and "model_switch" not in json.loads(refused.out)["error"]["context"]
+    assert not list((tmp_path / "state").rglob("ledger.db"))
+
+
+def test_where_no_service_is_known_a_gate_that_is_asked_for_is_not_left_out(
+    call: Call, registry: Path, published: Publish, tmp_path: Path
+) -> None:
     published("1.0.0")
-    said = call("models", "promote", "translator", "1.0.0", *WHY, "--registry", str(registry))
-    assert said.code == 2 and "no service is known here" in said.err and "--manifest FILE" in said.err
+    (tmp_path / "here" / "cases.jsonl").write_text("")
+    asked = ("--registry", str(registry), "--cases", "cases.jsonl")
+    said = call("models", "promote", "translator", "1.0.0", *WHY, *asked)
+    assert said.code == 2 and "nothing says how the service is asked" in said.err
+    assert "unstable" in call("models", "list", "--registry", str(registry)).out
+
+
+def test_where_neither_a_service_nor_a_registry_is_known_it_is_said_what_to_name(call: Call) -> None:
+    for arguments in (("promote", "translator", "1.0.0"), ("rollback", "translator")):
+        said = call("models", *arguments, *WHY)
+        assert said.code == 2 and "--registry DIR or --url URL" in said.err and "--manifest FILE" in said.err
+
+
+def test_a_service_that_is_named_and_has_no_ledger_here_is_an_error(
+    call: Call, registry: Path, published: Publish
+) -> None:
+    published("1.0.0")
+    said = call("models", "promote", "translator", "1.0.0", *WHY, "--registry", str(registry), "--service", "shop")
+    assert said.code == 2 and "no service shop has state" in said.err
     assert "unstable" in call("models", "list", "--registry", str(registry)).out
 
 

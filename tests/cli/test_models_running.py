@@ -197,6 +197,17 @@ def test_a_service_can_be_named_where_there_is_no_manifest(
     assert said.code == 0 and json.loads(said.out)["service"] == running.url
 
 
+def test_a_service_is_switched_where_there_is_no_manifest_and_it_is_said_that_nothing_is_recorded(
+    call: Call, running: Translating, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RELEASE_MODELS_TOKEN", running.operator)
+    done = call("models", "promote", "translator", "1.1.0", *WHY, "--url", running.url)
+    assert done.code == 0 and translated(running)[1] == "1.1.0", done.err
+    assert "nothing is recorded in a ledger, and no quality gate is configured" in done.err
+    assert call("models", "rollback", "translator", *WHY, "--url", running.url).code == 0
+    assert running.serving == "1.0.0" and not list((tmp_path / "state").rglob("ledger.db"))
+
+
 @pytest.mark.usefixtures("manifest")
 def test_the_token_of_the_manifest_goes_to_its_own_service_alone(
     call: Call, running: Translating, tmp_path: Path

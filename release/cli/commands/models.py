@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,6 +26,11 @@ def models() -> None:
     ask the service that runs instead, where `models.url` or --url names one: there a switch takes effect at once;
     `verify` asks it with --url. Its token is `models.token`, or RELEASE_MODELS_TOKEN in the environment. `publish`,
     `export` and `gc` work on a registry alone; the services that use it find there what is published.
+
+    A switch is kept in the ledger of a service, and asks the quality gate of its manifest: of the release.yaml that one
+    stands beside, else of the service that is deployed here (--service, where there are several). Where there is
+    neither, --registry or --url is enough: nothing is recorded then but by the registry and the service themselves, no
+    gate is asked, and the command says so.
     """
 
 
@@ -227,7 +231,7 @@ def promote(
     and switches where the new one is not worse. In a registry it is marked stable once its files are found to be those
     that were published: a service that never served begins with it, and one that did keeps what it serves, also when it
     is restarted, until --url switches it. Nothing runs there that could be asked, so where there is a benchmark set it
-    takes --without-gate.
+    takes --without-gate. What names a mate that is not stable there is refused, unless the mate comes with it.
 
     What works only together, as a model with a new vocabulary, is promoted as one set: its mates, which it names by
     their digests, come with --together, or are named by --with. They answer the benchmark set together, where COMPONENT
@@ -238,6 +242,7 @@ def promote(
       release models promote model 1.2.0 --together --reason 'a vocabulary of its own'
       release models promote model 1.2.0 --with tokenizer=1.1.0 --reason 'a vocabulary of its own'
       release models promote translator 1.1.0 --reason 'better on names' --without-gate 'compared by hand'
+      release models promote translator 1.1.0 --reason 'better on names' --registry /srv/models
       release models promote translator 1.1.0 --reason 'it was not the model' --restore
     """
     _one_place(context, url, registry)
@@ -248,20 +253,22 @@ def promote(
         if without_gate is not None and not without_gate.strip():
             raise UsageError("leaving the gate out needs a reason", hint="--without-gate 'compared by hand'")
         desk = session.desk
-        hands, tree = desk.for_models()
-        board = desk.model_board(url, registry, hands.manifest.models, expect=expect)
+        work = desk.for_models(named=url is not None or registry is not None)
+        manifest = work.manifest
+        board = desk.model_board(url, registry, manifest.models if manifest else None, expect=expect)
         gate = models_gate.Gate(
-            models_gate.with_cases(hands.manifest.checks.quality, session.settings.path(cases)),
-            tree,
+            models_gate.with_cases(manifest.checks.quality if manifest else None, session.settings.path(cases)),
+            work.tree,
             without=without_gate,
             accepted=accept_no_data.get(models_gate.NAME),
             approved=approve,
+            freeze=manifest.freeze if manifest else (),
         )
         more = dict(models.named(text, "--with") for text in others)
         if len(more) < len(others):
             raise UsageError("--with names a component twice", hint="a set has one version of each")
         wish = models_switch.Wish(component, version, reason, ignore_freeze, restore, more, together)
-        return session.done(models_switch.promote(hands, board, wish, gate, partial(desk.hold, hands)))
+        return session.done(models_switch.promote(work.hands, board, wish, gate, work.hold))
 
 
 @models.command()
@@ -299,9 +306,10 @@ def rollback(
         from release.operations import models_switch
 
         desk = session.desk
-        hands, _ = desk.for_models()
-        board = desk.model_board(url, registry, hands.manifest.models, together=together, expect=expect)
-        return session.done(models_switch.rollback(hands, board, models_switch.Wish(component, to, reason)))
+        work = desk.for_models(named=url is not None or registry is not None)
+        section = work.manifest.models if work.manifest else None
+        board = desk.model_board(url, registry, section, together=together, expect=expect)
+        return session.done(models_switch.rollback(work.hands, board, models_switch.Wish(component, to, reason)))
 
 
 # -- the registry itself -------------------------------------------------------------------------------------------
