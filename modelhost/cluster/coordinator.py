@@ -83,10 +83,11 @@ class Coordinator:
                 return found
             parts.sleep(parts.timings.poll)
 
-    def found(self, versions: Mapping[str, str], *, who: str, why: str) -> Committed:
+    def found(self, versions: Mapping[str, str], *, who: str, why: str, above: int = 0) -> Committed:
         """What a new cluster is to serve first: component → version, or `latest`. Without a barrier, as nothing serves.
         Of several who ask at once one decides; where a set is committed already, that one is returned. Waits for the
-        end of a first promotion: start this process's follower before, which that may wait for."""
+        end of a first promotion: start this process's follower before, which that may wait for. `above`: the generation
+        that served here last."""
         demand_reason(who, why)
         while True:
             desired = self._parts.log.read()
@@ -95,7 +96,7 @@ class Coordinator:
             if desired.proposal is not None:
                 self._parts.sleep(self._parts.timings.poll)
                 continue
-            founded = desired.found(self._fitting(versions), who, why, self._parts.now())
+            founded = desired.found(self._fitting(versions), who, why, self._parts.now(), above)
             try:
                 self._parts.log.write(founded)
             except Conflict:

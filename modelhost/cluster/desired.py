@@ -100,10 +100,11 @@ class Desired(_Frozen):
             "wait until it has ended, or roll back, which overtakes it",
         )
 
-    def found(self, versions: Mapping[str, str], who: str, why: str, at: datetime) -> Desired:
-        """All are to begin with `versions`, where nothing was committed before."""
+    def found(self, versions: Mapping[str, str], who: str, why: str, at: datetime, above: int = 0) -> Desired:
+        """All are to begin with `versions`, where nothing was committed before; the generation is `above` what served
+        the first of them when it was alone."""
         assert self.committed is None and self.proposal is None
-        number = self.numbered + 1
+        number = max(self.numbered, above) + 1
         first = Committed(generation=number, versions=dict(versions), kind="promote", who=who, why=why, at=at)
         return self._next(numbered=number, committed=first, held=self.held.without(versions.items()))
 

@@ -29,6 +29,7 @@ from modelhost.cluster.preparing import Prepared, Preparing
 from modelhost.cluster.proposals import Proposals, why_abandoned
 from modelhost.cluster.report import spoken
 from modelhost.cluster.timings import Timings
+from modelhost.cluster.whereabouts import here
 from modelhost.errors import Conflict, IntegrityError, ModelHostError, RegistryUnavailable
 from modelhost.loading.base import Loaded
 from modelhost.registry.directory import utc_now
@@ -160,6 +161,7 @@ class Follower:
             ready=readiness.ready,
             revision=self._desired.revision,
             holds=self._keeping.said(),
+            process=here(),
         )
 
     def close(self, timeout: float = 10.0) -> None:

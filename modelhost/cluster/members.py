@@ -11,6 +11,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from modelhost.cluster.place import Place
+from modelhost.cluster.whereabouts import Whereabouts, has_ended
 
 _log = logging.getLogger(__name__)
 _FOLDER = "members"
@@ -30,7 +31,8 @@ class State(StrEnum):
 class Beat(BaseModel):
     """A sign of life. `key`: one for each start of a process; `name`: for people. `generation`: what `state` is about;
     `serves` and `versions`: the set that answers, 0 and none where nothing does; `revision`: the desired state seen;
-    `holds`: number of a hold → why it cannot be loaded, nothing where it is in memory; none that is on its way."""
+    `holds`: number of a hold → why it cannot be loaded, nothing where it is in memory; none that is on its way;
+    `process`: where it runs."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -45,6 +47,7 @@ class Beat(BaseModel):
     ready: bool = False
     revision: int = 0
     holds: dict[int, str] = {}
+    process: Whereabouts | None = None
 
     def same_as(self, other: Beat) -> bool:
         """Whether it says the same; the count is not part of that."""
@@ -55,7 +58,8 @@ class Beat(BaseModel):
 class Sighting:
     """A member as one observer sees it. `silent`: seconds without a change, as far as the observer looked on.
 
-    `confirmed`: seen to change. One that was not is given the benefit of the doubt for a ttl.
+    `confirmed`: seen to change. One that was not is given the benefit of the doubt for a ttl, unless its process is
+    known to have ended.
     """
 
     beat: Beat
@@ -137,6 +141,7 @@ class Members:
             except ValidationError:
                 _log.warning("the sign of life %s/%s/%s cannot be read", self._place.url, _FOLDER, name)
                 continue
+            living = living and not has_ended(beat.process)
             sightings.append(Sighting(beat, living, change.confirmed, change.silent))
         return sorted(_without_earlier_lives(sightings), key=lambda each: (each.beat.name, each.beat.key))
 

@@ -91,7 +91,7 @@ class Membership:
         if readiness.away and self.follower.committed is not None:
             self.teller.remembered(self.follower.name, self.follower.committed, readiness.away)
         if self.follower.committed is None:
-            self.coordinator.found(self._first(), who=WHO, why=WHY)
+            self.coordinator.found(self._first(), who=WHO, why=WHY, above=self.host.serving.live.generation)
             self.follower.wake()
         self.lookout.start()
 

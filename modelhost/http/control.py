@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from modelhost.cluster.lookout import Seen
 from modelhost.errors import Conflict, Unknown
 from modelhost.host.host import ModelHost
+from modelhost.loading.books import canonical
 from modelhost.serving.destinations import Asked
 from modelhost.serving.history import Kind, Outcome, Record
 
@@ -51,8 +52,8 @@ class Control(Protocol):
         """Brings a version, or `latest`, into memory, where anybody may ask for it by its number. Switches nothing."""
 
     def unload(self, component: str, version: str | None, *, who: str) -> None:
-        """Takes a version out of memory, or all of the component that serve nobody. Raises Unknown, and Conflict for
-        what serves or is pinned."""
+        """Takes a version out of memory, or all of the component that serve nobody; what is not there has left already.
+        Raises Unknown for what there is not, and Conflict for what serves or is pinned."""
 
     def why_not_ready(self) -> str:
         """Why this process should not be sent requests; nothing where it may be."""
@@ -88,16 +89,25 @@ class HostControl:
     def unload(self, component: str, version: str | None, *, who: str) -> None:
         """Out of this host's memory. Without a version, raises Conflict where only what serves is there."""
         if version is not None:
-            self._host.unload(component, version)
+            self._unload(component, canonical(version))
             return
         there = [each for each in self._host.pool.residents() if each.component == component]
         if not there:
-            raise Unknown(f"{component} is not in memory", "look at the index")
+            self._host.registry.versions(component)
+            return
         idle = [each for each in there if not each.holders and not each.pinned]
         if not idle:
             raise Conflict(f"{component} {', '.join(each.version for each in there)} serves", "swap it out first")
         for each in idle:
             self._host.pool.discard(component, each.version)  # one that has left since, or serves by now, is well too
+
+    def _unload(self, component: str, version: str) -> None:
+        try:
+            self._host.unload(component, version)
+        except Unknown:
+            if (component, version) in self._host.pool.loading():
+                raise Conflict(f"{component} {version} is being loaded", "unload it when it is there") from None
+            self._host.registry.find(component, version)  # there is no such version, or it is not in memory
 
     def why_not_ready(self) -> str:
         """Ready is what has a set that serves."""

@@ -8,6 +8,8 @@ import pytest
 
 from modelhost.cluster.members import Beat, Members, State
 from modelhost.cluster.place import DirectoryPlace
+from modelhost.cluster.whereabouts import Whereabouts, here
+from tests.modelhost.registry.material import script
 
 
 class Clock:
@@ -39,6 +41,24 @@ def test_a_member_lives_while_it_changes_and_for_a_ttl_after(place: DirectoryPla
     assert life(observer) == {"anna-1": (False, True)}
     member.beat(Beat(key="anna-1", name="anna", count=3))
     assert life(observer) == {"anna-1": (True, True)}, "it has returned"
+
+
+def test_whose_process_has_ended_on_this_machine_is_dead_at_once(place: DirectoryPlace) -> None:
+    observer, own = Members(place, 10.0, Clock()), here()
+    assert own is not None
+    ended = script("from modelhost.cluster.whereabouts import here\nprint(here().model_dump_json())")
+    gone = Whereabouts.model_validate_json(ended.communicate(timeout=60)[0])
+    elsewhere = gone.model_copy(update={"space": "another machine"})
+    taken = own.model_copy(update={"began": own.began - 1})  # its number was given to this process
+    for name, process in {"own": own, "gone": gone, "elsewhere": elsewhere, "taken": taken, "silent": None}.items():
+        observer.beat(Beat(key=name, name=name, process=process))
+    assert {key: living for key, (living, _) in life(observer).items()} == {
+        "own": True,
+        "gone": False,
+        "elsewhere": True,
+        "taken": False,
+        "silent": True,
+    }
 
 
 def test_while_the_registry_was_out_of_reach_nobody_died_who_lived_before(place: DirectoryPlace) -> None:

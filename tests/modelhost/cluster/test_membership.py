@@ -77,7 +77,9 @@ def test_a_service_that_was_alone_goes_on_with_what_served(site: Site) -> None:
     alone = site.open(ALONE, state=site.path / "first")
     alone.promote({"model": "1.0.0", "tokenizer": "1.0.0"}, who="ann", why="older")
     alone.close(5.0)
-    assert _serves(site.join(name="first")) == "model 1.0.0"
+    member = site.join(name="first")
+    assert _serves(member) == "model 1.0.0"
+    assert member.follower.generation == 3, "numbers go on: two sets served before there was a cluster"
 
 
 def test_the_name_and_the_place_are_those_of_the_file(site: Site) -> None:

@@ -99,6 +99,15 @@ def test_what_is_refused_says_why(site: Site, client: Any) -> None:
         client.infer("other", _inputs(True))
 
 
+def test_what_is_not_in_memory_is_unloaded_already_and_what_there_is_not_is_not(site: Site, client: Any) -> None:
+    bearer = _bearer(site)
+    client.unload_model("model", headers=bearer, query_params={"version": "v1.0.0"})
+    assert not client.is_model_ready("model", "1.0.0")
+    for name, version in (("model", "9.0.0"), ("other", "1.0.0")):
+        with pytest.raises(InferenceServerException, match=r"no (version|component)"):
+            client.unload_model(name, headers=bearer, query_params={"version": version})
+
+
 def test_an_unload_of_all_takes_the_others_out_where_one_has_left_since_it_looked(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
