@@ -12,6 +12,11 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 NAME = r"^[a-z][a-z0-9]*([._-][a-z0-9]+)*$"
 LONGEST = 200  # characters of a name or version: they become names of files, which have 255 bytes at most
 FORMAT = 1
+DATATYPES = (
+    "BOOL",
+    *(f"{kind}{8 * n}" for kind in ("INT", "UINT") for n in (1, 2, 4, 8)),
+    *("FP16", "FP32", "FP64", "BF16", "BYTES"),
+)
 
 
 def canonical_version(text: str) -> str:
@@ -58,7 +63,7 @@ class Tensor(_Frozen):
     """A named input or output; `datatype` in the words of the Open Inference Protocol, -1 in `shape` for any size."""
 
     name: str = Field(min_length=1)
-    datatype: str = Field(pattern=r"^(BOOL|U?INT(8|16|32|64)|FP(16|32|64)|BF16|BYTES)$")
+    datatype: str = Field(pattern=f"^({'|'.join(DATATYPES)})$")
     shape: tuple[Annotated[int, Field(ge=-1)], ...]
 
 

@@ -23,7 +23,9 @@ from modelhost.metadata import NAME, RelativePath, Version, canonical_version
 from modelhost.routing.features import Kind
 from modelhost.routing.installed import REFERENCE
 from modelhost.routing.router import DEFAULT_NAMES
+from modelhost.serving.addresses import known
 
+LABEL = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 SIGNS_IN_A_TTL = 4  # fewer, and a member that was busy for a moment is taken for dead
 
 
@@ -65,11 +67,18 @@ def _folder_or_url(text: str, info: ValidationInfo) -> str:
     return text if "://" in text else str(_beside_the_file(Path(text), info))
 
 
+def _address(address: SecretStr) -> SecretStr:
+    if not known(address.get_secret_value()):
+        raise ValueError("is no address that apprise knows; write one such as mailtos://user:password@example.org")
+    return address
+
+
 LocalPath = Annotated[Path, AfterValidator(_beside_the_file)]
 FolderOrUrl = Annotated[str, Field(min_length=1), AfterValidator(_folder_or_url)]
 Name = Annotated[str, Field(pattern=NAME)]
 Shape = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*/[1-9][0-9]*$", description="an API shape such as text/1")]
-Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$", description="a short name without spaces")]
+Label = Annotated[str, Field(pattern=LABEL, description="a short name without spaces")]
+Address = Annotated[SecretStr, AfterValidator(_address)]
 Code = Annotated[str, AfterValidator(_code)]
 AdapterCode = Annotated[str, AfterValidator(_adapter_code), Field(min_length=1)]
 DefaultOr = Annotated[str | None, AfterValidator(lambda text: None if text is None else _served_version(text))]
@@ -272,7 +281,7 @@ class Settings(Section):
     routing: Mapping[Name, RoutingSection] = {}
     adapters: tuple[AdapterSection, ...] = ()
     http: HttpSection = HttpSection()
-    notify: tuple[SecretStr, ...] = ()
+    notify: tuple[Address, ...] = ()
     cluster: ClusterSection | None = None
 
     def changed(self, other: Settings) -> tuple[str, ...]:

@@ -10,11 +10,17 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from modelhost.config.document import Document, KeyPath, dotted
+from modelhost.config.model import LABEL
 from modelhost.errors import ConfigError
+from modelhost.metadata import NAME
 
 _EXPECTED = {"int": "a whole number", "float": "a number", "bool": "true or false", "string": "text"}
 _EXPECTED |= {"tuple": "a list", "frozen": "a list", "mapping": "keys with values", "model": "keys with values"}
 _SHOWN = 60
+_PATTERNS = {
+    NAME: "small letters and digits, with single . _ - between them, such as zh-en",
+    LABEL: "letters, digits and . _ - without spaces, at most 63 of them, such as zh-en",
+}
 
 
 def complaint(error: ValidationError, document: Document, root: type[BaseModel]) -> ConfigError:
@@ -45,6 +51,9 @@ def _sentence(error: ErrorDetails, path: KeyPath, root: type[BaseModel]) -> str:
     expected = _EXPECTED.get(kind.partition("_")[0])
     if kind.endswith(("_type", "_parsing", "_from_float")) and expected:
         return f"is {given}; write {expected}"
+    if context.get("pattern") in _PATTERNS:
+        named = "is not a valid name" if "[key]" in error["loc"] else f"is {_shown(error['input'])}"
+        return f"{named}; write {_PATTERNS[context['pattern']]}"
     if "[key]" in error["loc"]:
         return f"is not a valid name{_pattern(context)}"
     return f"is {given}{_meaning(path, root) or ': ' + error['msg']}"

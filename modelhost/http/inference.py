@@ -10,12 +10,13 @@ from typing import Annotated, Any
 
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from modelhost.errors import InvalidRequest, Refused
 from modelhost.host.request import Request as Models
 from modelhost.http.answers import TooLarge
 from modelhost.http.tensors import Arrays, Part, array, demand_fit, sent
-from modelhost.metadata import Interface, Tensor
+from modelhost.metadata import DATATYPES, Interface, Tensor
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 _MOST_DIGITS = 18
@@ -32,7 +33,7 @@ class InputPart(_Loose):
     """An input as JSON; without `data` it lies behind the JSON, `binary_data_size` bytes of it."""
 
     name: str
-    datatype: Annotated[str, Field(pattern=r"^(BOOL|U?INT(8|16|32|64)|FP(16|32|64)|BF16|BYTES)$")]
+    datatype: Annotated[str, Field(pattern=f"^({'|'.join(DATATYPES)})$")]
     shape: list[Annotated[int, Field(ge=0)]] = Field(max_length=32)
     parameters: dict[str, Any] = {}
     data: Any = None
@@ -76,9 +77,16 @@ def read(content: bytes, header_length: str | None, most_json: int) -> Asked:
     try:
         call = Call.model_validate_json(content[:length])
     except ValidationError as error:
-        found = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the body'}: {one['msg']}" for one in error.errors()[:3])
+        found = "; ".join(map(_mistake, error.errors(include_url=False)[:3]))
         raise InvalidRequest(f"the inference request cannot be read: {found}") from None
     return Asked(call, _parts(call, memoryview(content)[length:]))
+
+
+def _mistake(found: ErrorDetails) -> str:
+    where = ".".join(map(str, found["loc"])) or "the body"
+    if found["type"] == "string_pattern_mismatch":
+        return f"{where} is {found['input']!r:.40}, which is no datatype; there are {', '.join(DATATYPES)}"
+    return f"{where}: {found['msg']}"
 
 
 def _parts(call: Call, raw: memoryview) -> list[Part]:

@@ -21,6 +21,7 @@ from modelhost.http.route import ProtocolRoute
 from modelhost.metadata import Tensor
 from modelhost.registry.base import Entry
 from modelhost.routing.offers import Offer
+from modelhost.routing.router import not_public
 from modelhost.serving.sets import ServingSet
 
 NAME = "modelhost"
@@ -122,7 +123,9 @@ def _found(host: ModelHost, name: str, version: str | None) -> Offer:
             raise Unavailable(f"{name} has no version that serves", "try again in a moment")
         return offers.versions[offers.default]
     offer = offers.named(version)
-    if offer is None or not offer.public:
+    if offer is not None and not offer.public:
+        raise not_public(offers, offer)
+    if offer is None:
         there = ", ".join(each.version for each in offers.newest())
         raise Unknown(f"{name} has no version {version!r:.80} to ask for", f"there is {there or 'none'}")
     return offer

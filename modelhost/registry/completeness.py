@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from modelhost.errors import IncompleteMetadata
-from modelhost.metadata import Environment, File, VersionInfo
+from modelhost.metadata import DATATYPES, Environment, File, VersionInfo
 
 # What is asked for, in the words of whoever publishes.
 _ASKED = {
@@ -79,8 +79,17 @@ def _in_words(error: ValidationError, spoken_for: set[str]) -> list[str]:
         elif problem["type"] == "missing":
             words[where] = f"{where} is missing ({_ASKED[field]})"
         else:
-            words[where] = f"{where} is {_shown(problem['input'])}, asked for is {_ASKED.get(field, problem['msg'])}"
+            words[where] = f"{where} is {_shown(problem['input'])}; what is asked for: {_asked(where, field)}"
     return list(words.values())
+
+
+def _asked(where: str, field: str) -> str:
+    """What a field should hold, without its name."""
+    if where.endswith(".datatype"):
+        return f"one of {', '.join(DATATYPES)}"
+    if where == "interface.shape":
+        return "a name and a number, such as translation/1"
+    return _ASKED[field].partition(": ")[2]
 
 
 def _blank(fields: Mapping[str, Any]) -> list[str]:

@@ -42,7 +42,9 @@ def declared(extra: Mapping[str, Kind]) -> Mapping[str, Kind]:
     """The built-in features and a service's own. Raises ConfigError for a name that is taken or cannot be written."""
     for name in extra:
         if name in BUILT_IN:
-            raise ConfigError(f"the feature {name} is there already", "give yours another name")
+            raise ConfigError(
+                f"the feature {name} is there already", f"give yours another name than {', '.join(BUILT_IN)}"
+            )
         if not _NAME.fullmatch(name) or name in _RESERVED:
             raise ConfigError(f"{name!r} cannot be the name of a feature", "use a word such as text_length")
     return MappingProxyType({**BUILT_IN, **extra})

@@ -88,6 +88,8 @@ class Router:
             return search.default(Why.EXPLICIT)
         offer = offers.named(text)
         if offer is None or not (offer.public or offer.version == offers.default):
+            if self.unknown == "refuse" and offer is not None:
+                raise not_public(offers, offer)
             if self.unknown == "refuse":
                 raise Unknown(f"{offers.component} has no version {_shown(text)} to ask for", _listed(offers))
             search.passed_over.append(f"version {_shown(text)} is not there")
@@ -157,6 +159,14 @@ class _Search:
             f"no version of {self.offers.component} answers as {self.shape}",
             f"there are answers as {', '.join(shapes)}: use another version of the API, or declare an adapter",
         )
+
+
+def not_public(offers: Offers, offer: Offer) -> Unknown:
+    """A version that there is, and that nobody may ask for as it is."""
+    return Unknown(
+        f"{offers.component} {offer.version} is not in memory, and not `routable`",
+        f"an operator loads it, or lists it as `routable` in the configuration; {_listed(offers)}",
+    )
 
 
 def _listed(offers: Offers) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from modelhost.serving import addresses
 from modelhost.serving.history import Kind, Outcome, Record
 
 _log = logging.getLogger(__name__)
@@ -166,16 +167,11 @@ def through_apprise(urls: Sequence[str], service: str) -> Subscriber:
     title begins with the name of the service, and of the member where it is about one."""
 
     def send(event: Event) -> None:
-        import apprise
-
-        sender = apprise.Apprise()
-        for number, url in enumerate(urls, 1):
-            if not sender.add(url):
-                _log.error("notification address %d of %d is none that apprise knows", number, len(urls))
-        kind = apprise.NotifyType(_kind(event))
         title = f"{service}{f', member {event.member}' if event.member else ''}: {event.title}"
-        if not sender.notify(title=title, body=event.body or event.title, notify_type=kind):
-            _log.error("not everyone could be notified of: %s", event.title)
+        for number, url in enumerate(urls, 1):
+            if why := addresses.send(url, title, event.body or event.title, _kind(event)):
+                what = f"notification address {number} of {len(urls)} ({addresses.kind_of(url)})"
+                _log.error("%s did not hear of: %s: %s", what, event.title, why)
 
     return send
 

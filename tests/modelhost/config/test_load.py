@@ -113,11 +113,14 @@ def test_a_cluster_has_the_spans_of_its_members_and_a_place_beside_the_file(tmp_
     assert Timings(*spans) == Timings()
 
 
-def test_what_notify_holds_is_shown_nowhere(tmp_path: Path) -> None:
+def test_what_notify_holds_is_shown_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = loaded(tmp_path, WHOLE)
     assert "hunter2" not in repr(settings)
     assert settings.notify[0].get_secret_value() == ENVIRON["HOOK"]
     assert "hunter2" not in str(refused(tmp_path, LEAST + 'notify: [{url: "${HOOK}"}]\n'))
+    with caplog.at_level("DEBUG"):
+        assert "hunter2" not in str(refused(tmp_path, LEAST + "notify: ['slack://hunter2', 'nope://a:hunter2@b']\n"))
+    assert "hunter2" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -135,7 +138,9 @@ def test_what_notify_holds_is_shown_nowhere(tmp_path: Path) -> None:
         (LEAST.replace("{}", "{environment: lax}"), "environment is 'lax'; write 'strict', 'warn' or 'off'"),
         (LEAST.replace("{}", "{fallback: /etc/passwd}"), "fallback names no code; write it as package.module:function"),
         (LEAST.replace("{}", "{pinned: true, ttl: 5m}"), "components.model.ttl is never reached, because it is pinned"),
-        (LEAST.replace("model:", "Model!:"), "components.Model! is not a valid name; it must match"),
+        (LEAST.replace("model:", "Model!:"), "components.Model! is not a valid name; write small letters"),
+        (LEAST + "name: my cipher\n", "line 4: name is 'my cipher'; write letters, digits and . _ - without spaces"),
+        (LEAST + "notify: [foo]\n", "line 4: notify[0] is no address that apprise knows; write one such as mailtos://"),
         (LEAST + "memory: {budget: 2 apples}\n", "memory.budget has the unit apples; write a size such as 2GiB"),
         (LEAST + "memory: {budget: true}\n", "memory.budget is not a size such as 2GiB"),
         (LEAST + "memory: {keep_previous: maybe}\n", "memory.keep_previous is 'maybe'; write true or false"),
@@ -183,6 +188,11 @@ def test_a_mistake_names_its_place_and_what_to_write(tmp_path: Path, text: str, 
     error = refused(tmp_path, text)
     assert said in error.message
     assert "serving.yaml" in error.message
+
+
+def test_a_feature_that_is_built_in_is_refused_with_the_names_of_all_of_them(tmp_path: Path) -> None:
+    error = refused(tmp_path, LEAST + "routing: {model: {features: {text_length: number}}}\n")
+    assert error.hint == "give yours another name than api, language, text_length, user_role"
 
 
 def test_all_mistakes_of_a_kind_are_told_at_once(tmp_path: Path) -> None:

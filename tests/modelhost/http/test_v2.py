@@ -79,7 +79,9 @@ def test_the_public_names_only_what_is_in_memory(site: Site) -> None:
     host = site.start(wait=30.0)
     refused = site.infer("/v2/models/model/versions/1.0.0/infer")
     assert refused.status_code == 404
+    assert refused.json()["error"].startswith("model 1.0.0 is not in memory, and not `routable`; an operator loads it")
     assert "1.1.0" in refused.json()["hint"]
+    assert site.ask("GET", "/v2/models/model/versions/1.0.0").json()["error"] == refused.json()["error"]
     host.load("model", "1.0.0")
     answer = site.infer("/v2/models/model/versions/1.0.0/infer")
     assert answer.json()["outputs"][0]["data"][0] == "model 1.0.0 with tokenizer 1.0.0: a"
@@ -97,7 +99,7 @@ def test_the_public_names_only_what_is_in_memory(site: Site) -> None:
         ({"shape": [2, 1]}, "it must fit [-1]"),
         ({"data": ["a", 1]}, "every element must be BYTES"),
         ({"data": None}, "send a list, or binary data"),
-        ({"datatype": "TEXT"}, "inputs.0.datatype"),
+        ({"datatype": "TEXT"}, "inputs.0.datatype is 'TEXT', which is no datatype; there are BOOL, INT8, INT16,"),
         ({"shape": [10**12]}, "says 1000000000000"),
         ({"parameters": {"binary_data_size": 5}}, "0 are left"),
     ],

@@ -63,7 +63,7 @@ def test_a_digest_of_a_mate_that_is_not_there_yet_is_taken_as_it_is(published: P
         ({"tokenizer": "sha256:abc"}, "tokenizer is 'sha256:abc', neither"),
         ({"rules": "1.0.0"}, "which has no rules: publish it first"),
         ({"../model": "1.0.0"}, "which has no ../model"),
-        ("tokenizer", "asked for is mates: component → number or digest"),
+        ("tokenizer", "asked for: component → number or digest"),
     ],
 )
 def test_what_is_neither_a_digest_nor_a_version_is_no_mate_and_no_number_is_burnt(

@@ -59,13 +59,17 @@ def test_everything_that_lacks_is_named_at_once_in_words(root: Path, source: Pat
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"version": "1.2"}, "version is '1.2', asked for is version: a SemVer number"),
-        ({"created": "2026-01-01T00:00:00"}, "created: when it was made, with a time zone"),
+        ({"version": "1.2"}, "version is '1.2'; what is asked for: a SemVer number"),
+        ({"created": "2026-01-01T00:00:00"}, "; what is asked for: when it was made, with a time zone"),
         ({"metrics": {"bleu": float("nan")}}, "bleu is no finite number"),
         ({"metric": {}}, "metric: there is no such field, metrics was meant?"),
         ({"settings": {"beams": {1, 2}}}, "settings: cannot be written as JSON"),
         ({"environment": {"packages": {}}}, "environment.python is missing"),
-        ({"component": "../model"}, "component: the name of the part"),
+        (
+            {"interface": {"inputs": [{"name": "x", "datatype": "TEXT", "shape": [1]}], "outputs": [], "shape": "a/1"}},
+            "interface.inputs.0.datatype is 'TEXT'; what is asked for: one of BOOL, INT8,",
+        ),
+        ({"component": "../model"}, "component is '../model'; what is asked for: the name of the part"),
     ],
 )
 def test_wrong_metadata_is_said_in_words(root: Path, source: Path, fields: dict[str, object], said: str) -> None:

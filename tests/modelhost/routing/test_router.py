@@ -87,8 +87,15 @@ def test_the_default_can_be_asked_for_by_name_past_all_rules(name: str) -> None:
     assert (choice.version, choice.why) == ("1.2.0", Why.EXPLICIT)
 
 
-@pytest.mark.parametrize("version", ["1.1.0", "9.9.9", "nonsense", "../../etc/passwd", "x" * 5000])
-def test_a_version_that_is_not_there_or_not_public_is_a_404_that_lists_what_is(version: str) -> None:
+def test_a_version_that_nobody_may_name_says_what_makes_it_nameable() -> None:
+    with pytest.raises(Unknown, match=r"translation 1\.1\.0 is not in memory, and not `routable`") as refused:
+        router().choose(RequestFacts(version="1.1.0"), OFFERS)
+    assert refused.value.hint.startswith("an operator loads it, or lists it as `routable`")
+    assert refused.value.hint.endswith("there is 2.0.0, 1.3.0 (loads first), 1.2.0")
+
+
+@pytest.mark.parametrize("version", ["9.9.9", "nonsense", "../../etc/passwd", "x" * 5000])
+def test_a_version_that_is_not_there_is_a_404_that_lists_what_is(version: str) -> None:
     with pytest.raises(Unknown) as refused:
         router().choose(RequestFacts(version=version), OFFERS)
     assert refused.value.status == 404

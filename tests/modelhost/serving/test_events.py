@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -165,3 +166,22 @@ def test_apprise_carries_who_and_why_and_an_alert_as_a_failure(shop: Workshop) -
     assert [message["type"] for message in received] == ["info", "failure"]
     assert received[1]["title"] == "translator: ALERT: rollback: model 1.0.0 → the fallback (bob)"
     assert received[1]["message"].startswith("nonsense\nrejected: model 1.0.0")
+
+
+def test_an_address_that_cannot_be_reached_is_said_with_its_kind_and_why_and_without_its_secrets(
+    shop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]  # nobody answers there when this is closed
+    shop.publish("model", "1.0.0")
+    serving = shop.serve()
+    urls = [f"json://ann:hunter2@127.0.0.1:{port}/s3cr3t", "foo", "slack://hunter2"]
+    serving.subscribe(through_apprise(urls, "translator"))
+    serving.start({"model": "1.0.0"})
+    assert serving.events.flush(60)
+    lines = [text for level, text in said(caplog) if level == "ERROR"]
+    began = "did not hear of: start: model nothing → 1.0.0 (start-up): "
+    assert lines[0].startswith(f"notification address 1 of 3 (json) {began}A Connection error occurred")
+    assert lines[1] == f"notification address 2 of 3 (no URL) {began}apprise does not know such an address"
+    assert lines[2] == f"notification address 3 of 3 (slack) {began}apprise does not know such an address"
+    assert "hunter2" not in caplog.text and "s3cr3t" not in caplog.text
