@@ -66,3 +66,14 @@ def test_a_worse_version_is_refused_for_what_it_answers_and_no_process_keeps_it(
     assert said.code == 1 and "quality refused it" in said.err and "unanswered" not in said.err
     assert workers.held() == []
     workers.until(lambda: list(workers.asked_by_name("1.2.0").values()) == [{404}, {404}], "it has left")
+
+
+def test_what_serves_everywhere_already_is_no_switch_and_names_what_served_before_where_it_is_one(
+    call: Call, workers: Workers
+) -> None:
+    wish = ("models", "promote", "translator", "1.1.0", "--url", workers.url, *WHY, "--json")
+    assert [json.loads(call(*wish).out)["outcome"] for _ in range(2)] == ["switched", "unchanged"]
+    rows = json.loads(call("history", "--json").out)["model_switches"]
+    assert [row["state"] for row in rows] == ["unchanged", "switched"]
+    assert "translator 1.1.0 serves, 1.0.0 before it" in rows[1]["message"]
+    assert [each["kind"] for each in workers.ask("GET", "/history").json()] == ["swap", "start", "start"]
