@@ -30,6 +30,7 @@ def standing(host: ModelHost, control: Control) -> dict[str, Any]:
             }
             for name, each in (live or {}).items()
         },
+        "sets": {name: list(members) for name, members in host.settings.sets.items()},
         "memory": {"limit": host.pool.budget.limit(CPU), "used": host.pool.budget.used(CPU)},
         "resident": [_resident(each) for each in host.pool.residents()],
         "loading": [{"component": name, "version": version} for name, version in host.pool.loading()],
@@ -37,6 +38,7 @@ def standing(host: ModelHost, control: Control) -> dict[str, Any]:
         "configuration": {
             "generation": host.configuration.generation,
             "last_error": host.configuration.last_error,
+            "warnings": list(host.absences.warnings()),
         },
         **_members(control.seen(now=True)),
     }

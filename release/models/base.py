@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -154,6 +154,13 @@ class Board(Protocol):
 
     def demand_expected(self) -> None:
         """Raises Superseded where another generation serves than the one that its switches are meant for."""
+
+    def members(self, name: str) -> tuple[str, ...]:
+        """The components of the set of this name, of which the first has its version; none where it is no set."""
+
+    def with_members(self, versions: Mapping[str, str], members: Sequence[str]) -> dict[str, str]:
+        """These, and what the other members of their set come as: what serves where that fits, else the newest that
+        does. Those that stay are left out."""
 
     def with_mates(self, versions: Mapping[str, str]) -> dict[str, str]:
         """These, and the mates that they need beside them. Raises Refused where there are none."""

@@ -3,10 +3,11 @@ begins that never served; what runs is switched in `service`."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from release.errors import Refused, ReleaseError
+from release.errors import Refused, ReleaseError, UsageError
 from release.models import sets
 from release.models.base import Switched, Version
 
@@ -29,13 +30,23 @@ class RegistryBoard:
         return None
 
     def number(self, component: str, version: str) -> str:
-        return self._registry.number(component, version)
+        with self._speaking_of_sets(component):
+            return self._registry.number(component, version)
 
     def current(self, component: str) -> str | None:
-        return next(iter(self._registry.stable(component)), None)
+        with self._speaking_of_sets(component):
+            return next(iter(self._registry.stable(component)), None)
 
     def demand_expected(self) -> None:
         """A registry has no generations."""
+
+    def members(self, name: str) -> tuple[str, ...]:
+        """None: sets are of a service's configuration."""
+        return ()
+
+    def with_members(self, versions: Mapping[str, str], members: Sequence[str]) -> dict[str, str]:
+        """A registry knows no set of which there could be others."""
+        return dict(versions)
 
     def with_mates(self, versions: Mapping[str, str]) -> dict[str, str]:
         known = self._registry.versions()
@@ -72,6 +83,16 @@ class RegistryBoard:
         lead, *others = numbers
         together = {name: (before[name], after[name]) for name in others}
         return Switched(before[lead], after[lead], bool(fresh), "; ".join([*texts, _KEPT]), together)
+
+    @contextmanager
+    def _speaking_of_sets(self, component: str) -> Iterator[None]:
+        try:
+            yield
+        except UsageError as error:
+            if component in self._registry.components():
+                raise
+            hint = f"{error.hint}; sets have their names from the service that has them: --url"
+            raise UsageError(error.message, hint=hint, **error.context) from error
 
     def _latest(self, known: Iterable[Version]) -> dict[str, str | None]:
         return {name: self.current(name) for name in dict.fromkeys(each.component for each in known)}

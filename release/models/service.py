@@ -5,7 +5,7 @@ Its token is sent to this one address and shown nowhere. Redirects and the envir
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -68,6 +68,11 @@ class ModelService:
     def serving(self) -> dict[str, str]:
         """Component → the version that serves."""
         return {name: str(each.get("version", "")) for name, each in self._serving().items()}
+
+    def sets(self) -> dict[str, list[str]]:
+        """Set → its components, as the service's configuration has them."""
+        found = _mapping(self._ask("GET", "/status", None, _LOOK_S), self._base).get("sets") or {}
+        return {name: [str(each) for each in members] for name, members in _mapping(found, self._base).items()}
 
     def falls_back(self, component: str, version: str) -> bool:
         """Whether this is the stand-in that serves while no version can."""
@@ -189,7 +194,8 @@ class ServiceBoard:
             return wanted
         if not known:
             there = ", ".join(self._service.serving()) or "none"
-            raise UsageError(f"{self.where} has no component {component}", hint=f"there is {there}")
+            named = "".join(f", and the set {name}" for name in self._service.sets())
+            raise UsageError(f"{self.where} has no component {component}", hint=f"there is {there}{named}")
         raise UsageError(f"{self.where} knows no version {version} of {component}", hint=f"there is {', '.join(known)}")
 
     def current(self, component: str) -> str | None:
@@ -201,6 +207,12 @@ class ServiceBoard:
                 f"generation {found} serves at {self.where}, and {self._expect} was expected",
                 hint="somebody switched meanwhile; `release models list` shows what serves",
             )
+
+    def members(self, name: str) -> tuple[str, ...]:
+        return tuple(self._service.sets().get(name, ()))
+
+    def with_members(self, versions: Mapping[str, str], members: Sequence[str]) -> dict[str, str]:
+        return sets.followed(versions, members, self._service.held(), self._service.serving())
 
     def with_mates(self, versions: Mapping[str, str]) -> dict[str, str]:
         return sets.brought(versions, self._service.held(), self._service.serving())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from release.errors import Refused
@@ -52,6 +52,27 @@ def brought(
             found[name] = now if (now := current[name]) in fit else fit[0]
             asking.append((name, found[name]))
     return {name: version for name, version in found.items() if name in versions or version != current[name]}
+
+
+def followed(
+    versions: Mapping[str, str], members: Sequence[str], known: Collection[Fitting], current: Mapping[str, str | None]
+) -> dict[str, str]:
+    """`versions` with what the other `members` of their set come as, by the rule of modelhost: what is `current` stays
+    where it fits, else the newest version comes that does and that nobody rejected. What no version fits stays, and
+    does not fit."""
+    moving = [name for name in members if name not in versions]
+    chosen: dict[str, str | None] = {**current, **versions}
+    if all(chosen.get(name) for name in moving) and not misfits({}, known, chosen):
+        return dict(versions)
+    moved: dict[str, str] = {}
+    for name in moving:
+        beside = {each: one for each, one in chosen.items() if each not in moving or each in moved}
+        newest = [each.version for each in known if each.component == name and each.status != REJECTED]
+        for candidate in filter(None, (current.get(name), *newest)):
+            if not misfits({name: candidate}, known, beside):
+                chosen[name] = moved[name] = candidate
+                break
+    return {**versions, **{name: one for name, one in moved.items() if one != current.get(name)}}
 
 
 def bearers(mates: Mapping[str, str], known: Collection[Fitting]) -> dict[str, list[str]]:

@@ -28,8 +28,9 @@ from release.rollout import freeze, identity
 
 @dataclass(frozen=True)
 class Wish:
-    """A component, the version that is asked for (None: the one before), and why. `others` (component → version) are
-    promoted with it as one set; `together`: and the mates that these name."""
+    """A component or a set, the version that is asked for (None: the one before), and why. The version of a set is that
+    of its first component. `others` (component → version) are promoted with it as one set; `together`: and the mates
+    that these name."""
 
     component: str
     version: str | None
@@ -51,35 +52,40 @@ def promote(hands: Switching, board: Board, wish: Wish, gate: Gate, hold_lock: C
     switch_id = identity.deployment_id()
     with hold_lock(switch_id), hands.interruption.handling():
         settle(hands)
-        named = {name: board.number(name, version) for name, version in _named(wish).items()}
-        version, before = named[wish.component], board.current(wish.component)
+        members = board.members(wish.component)
+        lead = members[0] if members else wish.component
+        named = {name: board.number(name, version) for name, version in _named(wish, lead).items()}
+        version, before = named[lead], board.current(lead)
         row = _row(hands, board, switch_id, ModelAction.PROMOTE, wish, before, version)
         hands.ledger.begin_model_switch(row)
         if wish.ignore_freeze is not None:
             hands.ledger.note("freeze ignored", wish.ignore_freeze, switch_id, actor=hands.actor)
         with _Recording(hands, board, row) as recording:
             board.demand_expected()  # before the gate, which takes minutes; the switch itself asks again
-            versions = board.with_mates(named) if wish.together else named
+            versions = board.with_members(named, members) if members else named
+            versions = board.with_mates(versions) if wish.together else versions
             found = {name: board.current(name) for name in versions}
-            _note_set(hands, switch_id, {name: (found[name], versions[name]) for name in versions})
+            if members or len(versions) > 1:
+                _note_set(hands, switch_id, {name: (found[name], versions[name]) for name in versions})
             if board.is_so(versions):
                 return recording.done(board.promote(versions, hands.actor, wish.reason))
             board.demand_fit(versions)
             if wish.restore:
                 _restore(hands, board, switch_id, versions, wish.reason)
             with models_gate.passed(hands, switch_id, gate, board, versions) as verdict:
-                _require_unchanged(board, {**found, wish.component: before})
+                _require_unchanged(board, {**found, lead: before})
                 with hands.interruption.shield():
                     switched = board.promote(versions, hands.actor, wish.reason)
                     return recording.done(switched, f"{verdict.check}: {verdict.reason}")
 
 
-def _named(wish: Wish) -> dict[str, str]:
-    """What a person named, component → version, the first one first. Raises UsageError for one that is named twice."""
+def _named(wish: Wish, lead: str) -> dict[str, str]:
+    """What a person named, component → version, the first one first: of a set its first component. Raises UsageError
+    for one that is named twice."""
     assert wish.version is not None
-    if wish.component in wish.others:
-        raise UsageError(f"{wish.component} is named twice", hint="--with names other components of its set")
-    return {wish.component: wish.version, **wish.others}
+    if lead in wish.others:
+        raise UsageError(f"{lead} is named twice", hint="--with names other components of its set")
+    return {lead: wish.version, **wish.others}
 
 
 def _restore(hands: Switching, board: Board, switch_id: str, versions: Mapping[str, str], why: str) -> None:
@@ -89,9 +95,7 @@ def _restore(hands: Switching, board: Board, switch_id: str, versions: Mapping[s
 
 
 def _note_set(hands: Switching, switch_id: str, moved: Mapping[str, tuple[str | None, str | None]]) -> None:
-    """Keeps, of a switch of several components, what of each was there before it and is there after it."""
-    if len(moved) < 2:
-        return
+    """Keeps, of a switch of several components or of a set, what of each was there before it and is there after it."""
     after = {name: to for name, (_, to) in moved.items()}
     before = {name: was for name, (was, _) in moved.items()}
     hands.ledger.note(SET, f"{spoken(after)}, {spoken(before)} before", switch_id, versions=after, before=before)
@@ -101,17 +105,19 @@ def rollback(hands: Switching, board: Board, wish: Wish) -> Result:
     """At once: no gate, no lock, and a ledger that cannot be written stops nothing."""
     switch_id = identity.deployment_id()
     with hands.interruption.handling():
-        target = None if wish.version is None else board.number(wish.component, wish.version)
-        before = board.current(wish.component)
+        members = board.members(wish.component)
+        lead = members[0] if members else wish.component
+        target = None if wish.version is None else board.number(lead, wish.version)
+        before = board.current(lead)
         row = _row(hands, board, switch_id, ModelAction.ROLLBACK, wish, before, target)
         with quietly(hands, "that a rollback began"):
             hands.ledger.begin_model_switch(row)
         with _Recording(hands, board, row) as recording, hands.interruption.shield():
             switched = board.rollback(wish.component, target, hands.actor, wish.reason)
             with quietly(hands, "what went back with it"):
-                own = {wish.component: (switched.before, switched.after)}
-                is_set = switched.before is None and switched.after is None  # and its members are the others
-                _note_set(hands, switch_id, {**({} if is_set else own), **switched.others})
+                own = {} if members else {wish.component: (switched.before, switched.after)}  # a set's are the others
+                if switched.others:
+                    _note_set(hands, switch_id, {**own, **switched.others})
             return recording.done(switched)
 
 

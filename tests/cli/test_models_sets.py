@@ -171,6 +171,31 @@ def test_a_set_goes_back_by_its_name_and_the_ledger_has_what_became_of_each(
 
 
 @pytest.mark.usefixtures("manifest")
+def test_a_set_is_promoted_by_its_name_through_the_gate_and_goes_back_to_a_named_version(
+    call: Call, running: Translating, last: Last
+) -> None:
+    worse = call("models", "promote", "translation", "1.2.0", *WHY)
+    assert worse.code == 1 and "quality refused it" in worse.err and running.versions == OLD
+    done = call("models", "promote", "translation", "v1.1.0", *WHY, "--json")
+    assert done.code == 0 and running.versions == NEW, done.err
+    row, ledger = last()
+    assert (row.component, row.version, row.before, row.after) == ("translation", "1.1.0", "1.0.0", "1.1.0")
+    assert row.state is ModelState.SWITCHED
+    assert ledger.notes(SET, row.id)[0].data == {"versions": NEW, "before": OLD}
+    (verdict,) = ledger.verdicts(row.id)
+    assert verdict.outcome is Outcome.PASS and "vocabulary 1.0.0" in verdict.evidence["live"]["release"]
+    again = call("models", "promote", "translation", "1.1.0", *WHY, "--json")
+    assert again.code == 0 and json.loads(again.out)["outcome"] == "unchanged"
+    twice = call("models", "promote", "translation", "1.1.0", "--with", "translator=1.1.0", *WHY)
+    assert twice.code == 2 and "translator is named twice" in twice.err
+    back = call("models", "rollback", "translation", "--to", "1.0.0", *WHY)
+    assert back.code == 0 and running.versions == OLD, back.err
+    assert {*OLD.items()} <= {*switched_to(last()[1])}
+    unknown = call("models", "promote", "nobody", "1.1.0", *WHY)
+    assert unknown.code == 2 and "and the set translation" in unknown.err
+
+
+@pytest.mark.usefixtures("manifest")
 def test_a_mate_that_was_rejected_is_named_and_comes_back_with_restore(call: Call, running: Translating) -> None:
     assert running.host is not None
     for name, version in NEW.items():
@@ -293,6 +318,14 @@ def test_a_mate_is_published_by_its_number_and_what_is_none_burns_no_number(
     model.write_text(json.dumps(metadata(mates={"vocabulary": "1.0.0"})))
     assert call("models", "publish", "out", "translator", "1.0.0", *there).code == 0
     assert "vocabulary 1.0.0 (sha256:" in call("models", "show", "translator", "1.0.0", *there[2:]).out
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_in_a_registry_there_are_no_sets_to_name(call: Call, published: Publish, registry: Path) -> None:
+    pair(published, "1.0.0")
+    for arguments in (("promote", "translation", "1.0.0"), ("rollback", "translation")):
+        said = call("models", *arguments, *WHY, "--registry", str(registry))
+        assert said.code == 2 and "there is translator, vocabulary; sets have their names from the service" in said.err
 
 
 @pytest.mark.usefixtures("nothing_runs")

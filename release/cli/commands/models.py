@@ -235,12 +235,14 @@ def promote(
 
     What works only together, as a model with a new vocabulary, is promoted as one set: its mates, which it names by
     their digests, come with --together, or are named by --with. They answer the benchmark set together, where COMPONENT
-    is the one whose version requests name. In a registry all of them are marked, or none.
+    is the one whose version requests name. In a registry all of them are marked, or none. Of a service COMPONENT may be
+    a set of its configuration: VERSION is that of the first component, and the others come as what fits it.
 
     \b
       release models promote translator 1.1.0 --reason 'better on names'
       release models promote model 1.2.0 --together --reason 'a vocabulary of its own'
       release models promote model 1.2.0 --with tokenizer=1.1.0 --reason 'a vocabulary of its own'
+      release models promote translation 1.2.0 --url http://127.0.0.1:8080 --reason 'the whole set'
       release models promote translator 1.1.0 --reason 'better on names' --without-gate 'compared by hand'
       release models promote translator 1.1.0 --reason 'better on names' --registry /srv/models
       release models promote translator 1.1.0 --reason 'it was not the model' --restore
@@ -294,7 +296,8 @@ def rollback(
 
     Of a service to what served before and is stable, in a registry to the newest stable one below `latest`: a service
     that runs is not told of that. What is left is rejected, and comes back only by `promote`, of a service with
-    --restore. Given twice it goes further back.
+    --restore. Given twice it goes further back. Of a service COMPONENT may be a set of its configuration, which goes
+    back as one.
     It waits for nothing: no gate is asked, and a deployment that is under way does not matter.
 
     \b
