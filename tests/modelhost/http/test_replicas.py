@@ -149,7 +149,7 @@ def test_what_was_rejected_is_refused_by_its_name_before_any_member_is_asked_to_
     host.registry.mark("model", "1.1.0", Status.REJECTED, "ann", "bad")
     revision = cluster.members[0].follower.status().revision
     answer = site.ask("POST", "/v2/repository/models/model/load?version=1.1.0", {}, role=Role.OPERATOR)
-    assert (answer.status_code, answer.json()["error"]) == (422, "model 1.1.0 is rejected; restore it first, or name another")
+    assert answer.status_code == 422 and answer.json()["error"].startswith("model 1.1.0 is rejected")
     assert cluster.members[0].coordinator.report().held == ()
     assert cluster.members[0].follower.status().revision == revision
 
