@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import signal
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
-from modelhost.config.reload import Configuration
+_log = logging.getLogger(__name__)
 
 
-def reload_on_hangup(configuration: Configuration) -> Callable[[], None]:
+class Reloadable(Protocol):
+    """A configuration, or what holds one."""
+
+    def reload(self, who: str) -> object:
+        """Reads it again. Never raises."""
+
+
+def reload_on_hangup(configuration: Reloadable) -> Callable[[], None]:
     """From now on SIGHUP reloads; the function that is returned ends that and puts the handler before back.
 
     Both are called in the main thread, as Python demands of signals.
@@ -29,6 +38,9 @@ def reload_on_hangup(configuration: Configuration) -> Callable[[], None]:
     return stop
 
 
-def _reload(configuration: Configuration, asked: queue.SimpleQueue[bool]) -> None:
+def _reload(configuration: Reloadable, asked: queue.SimpleQueue[bool]) -> None:
     while asked.get():
-        configuration.reload("SIGHUP")
+        try:
+            configuration.reload("SIGHUP")
+        except Exception:  # the next signal must be heard
+            _log.exception("a reload by SIGHUP did not end")

@@ -37,12 +37,14 @@ Prepare = Callable[[Settings, Settings], Prepared]
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """How a reload went. `changed`: names of the sections that differ; `error`: why the running one was left."""
+    """How a reload went. `changed`: names of the sections that differ; `error`: why the running one was left;
+    `warnings`: what was taken over and has no effect as it is."""
 
     ok: bool
     generation: int
     changed: tuple[str, ...] = ()
     error: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 class Configuration:

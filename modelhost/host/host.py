@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -15,6 +16,7 @@ from modelhost.config.model import Settings
 from modelhost.config.reload import Configuration, Reload
 from modelhost.errors import ConfigError
 from modelhost.host import reloading, upkeep
+from modelhost.host.absent import Absences
 from modelhost.host.assembly import ForLoading, budget_of, checks_in, fallbacks_of, placement_in, registry_of
 from modelhost.host.cache import TIDY_SECONDS, Cache
 from modelhost.host.grants import Grant, Granter
@@ -82,6 +84,7 @@ class ModelHost:
         )
         self.shelf = Shelf(registry, self.pool, current)
         self.rejections = Rejections(registry, self.shelf, self.serving)
+        self.absences = Absences(self.shelf, current)
         self.cache = Cache(registry, self.pool, self.serving, current, lambda: self._wiring.named())
         switches = Switches(registry, self.serving, current, self._look_around)
         self.promote, self.mark_stable = switches.promote, switches.mark_stable
@@ -142,7 +145,7 @@ class ModelHost:
                 host.start()
             host.keep_up(upkeep_seconds)
             if hangup and threading.current_thread() is threading.main_thread():
-                host._closing.append(reload_on_hangup(held))
+                host._closing.append(reload_on_hangup(host))
         except BaseException:
             host.close(0.0)
             raise
@@ -234,7 +237,13 @@ class ModelHost:
     def reload(self, who: str = "", why: str = "") -> Reload:
         """Reads the configuration again: it takes over as a whole or not at all. Never raises. `who` asks for it, and
         `why`, are for the log."""
-        return self.configuration.reload(who, why)
+        outcome = self.configuration.reload(who, why)
+        if not outcome.ok:
+            return outcome
+        if self.absences.warnings():  # what was published a moment ago is no reason for one
+            self.shelf.refresh()
+        self.absences.look()
+        return replace(outcome, warnings=self.absences.warnings())
 
     @property
     def settings(self) -> Settings:
@@ -271,3 +280,4 @@ class ModelHost:
             self._pinned = upkeep.pin(self.serving, self.settings, self._pinned)
         self.shelf.refresh()
         self.rejections.look()
+        self.absences.look()

@@ -152,7 +152,11 @@ def routes(door: Door, control: Control) -> APIRouter:
             action.target = list(outcome.changed)
             if not outcome.ok:
                 raise ConfigError(outcome.error, f"generation {outcome.generation} of the configuration stays")
-        return {"generation": outcome.generation, "changed": list(outcome.changed)}
+        return {
+            "generation": outcome.generation,
+            "changed": list(outcome.changed),
+            "warnings": list(outcome.warnings),
+        }
 
     @router.get("/status")
     async def status(request: Request) -> dict[str, Any]:

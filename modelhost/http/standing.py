@@ -38,6 +38,7 @@ def standing(host: ModelHost, control: Control) -> dict[str, Any]:
         "configuration": {
             "generation": host.configuration.generation,
             "last_error": host.configuration.last_error,
+            "warnings": list(host.absences.warnings()),
         },
         **_members(control.seen(now=True)),
     }

@@ -233,8 +233,9 @@ def test_without_a_reason_nothing_happens(site: Site) -> None:
 
 def test_an_audit_trail_that_cannot_be_written_stops_the_act(site: Site) -> None:
     site.pair("1.0.0", "1.1.0")
-    (site.path / "audit.jsonl").mkdir()
     site.start()
+    (site.path / "audit.jsonl").unlink()
+    (site.path / "audit.jsonl").mkdir()
     answer = site.ask("POST", "/promote", {"versions": BACK, "reason": "why"}, role=Role.OPERATOR)
     assert answer.status_code == 503
     assert "audit" in answer.json()["error"]
@@ -276,7 +277,7 @@ def test_a_reload_takes_over_or_says_why_not(site: Site) -> None:
     for name in ("model", "tokenizer"):
         site.ask("POST", f"/v2/repository/models/{name}/load?version=1.0.0", {}, role=Role.OPERATOR)
     taken = site.ask("POST", "/configuration/reload", {"reason": "a rule"}, role=Role.ADMIN)
-    assert taken.json() == {"generation": 2, "changed": ["routing"]}
+    assert taken.json() == {"generation": 2, "changed": ["routing"], "warnings": []}
     assert site.ask("GET", "/say/x").json() == {"model": "model 1.0.0", "tokenizer": "tokenizer 1.0.0"}
     assert site.ask("GET", "/say/long").json()["model"] == "model 1.1.0"
 
@@ -385,3 +386,15 @@ def test_many_who_wait_for_a_load_keep_nobody_from_health_a_token_or_a_rollback(
         finally:
             gate.set()
         assert {load.result(60).status_code for load in loads} == {200}
+
+
+def test_a_reload_and_the_status_warn_of_a_version_that_is_not_there(site: Site) -> None:
+    site.pair("1.1.0")
+    site.start()
+    rule = "{name: short, when: text_length < 3, version: 7.0.0}"
+    site.service.write(CONFIGURATION + f"routing: {{translation: {{rules: [{rule}]}}}}\n")
+    said = "routing.translation.rules[0].version names model 7.0.0, which is not in the registry; there is 1.1.0"
+    taken = site.ask("POST", "/configuration/reload", {}, role=Role.ADMIN)
+    assert (taken.status_code, taken.json()["warnings"]) == (200, [said])
+    status = site.ask("GET", "/status", role=Role.VIEWER).json()
+    assert status["configuration"] == {"generation": 2, "last_error": "", "warnings": [said]}
