@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _NUMBERS = Path("/proc/self/ns/pid")
-_AFTER_NAME = 19  # fields from the state to the start, in proc_pid_stat(5)
+_STATE, _THREADS, _BEGAN = 0, 17, 19  # fields after the name, in proc_pid_stat(5)
 
 
 class Whereabouts(BaseModel):
@@ -44,7 +44,9 @@ def has_ended(process: Whereabouts | None) -> bool:
     except OSError:
         pass  # it is there, and somebody else's
     try:
-        return _began(process.pid) != process.began
+        fields = _fields(process.pid)
+        left = fields[_STATE] in "ZX" and int(fields[_THREADS]) <= 1  # nobody has asked how it ended
+        return left or int(fields[_BEGAN]) != process.began
     except (OSError, ValueError, IndexError):
         return False
 
@@ -53,11 +55,10 @@ def has_ended(process: Whereabouts | None) -> bool:
 def _of(pid: int) -> Whereabouts | None:
     try:
         space = f"{_BOOT.read_text().strip()} {_NUMBERS.readlink()}"
-        return Whereabouts(space=space, pid=pid, began=_began(pid))
+        return Whereabouts(space=space, pid=pid, began=int(_fields(pid)[_BEGAN]))
     except (OSError, ValueError, IndexError):
         return None
 
 
-def _began(pid: int) -> int:
-    text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
-    return int(text.rpartition(")")[2].split()[_AFTER_NAME])
+def _fields(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from modelhost.cluster.members import Beat, Members, State
 from modelhost.cluster.place import DirectoryPlace
-from modelhost.cluster.whereabouts import Whereabouts, here
+from modelhost.cluster.whereabouts import Whereabouts, has_ended, here
 from tests.modelhost.registry.material import script
+from tests.modelhost.serving.workshop import eventually
 
 
 class Clock:
@@ -59,6 +62,24 @@ def test_whose_process_has_ended_on_this_machine_is_dead_at_once(place: Director
         "taken": False,
         "silent": True,
     }
+
+
+def test_a_killed_process_that_its_parent_has_not_looked_after_yet_has_ended() -> None:
+    running = script(
+        "import threading, time\nfrom modelhost.cluster.whereabouts import here\n"
+        "threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        "print(here().model_dump_json(), flush=True)\ntime.sleep(600)"
+    )
+    assert running.stdout is not None
+    process = Whereabouts.model_validate_json(running.stdout.readline())
+    try:
+        assert not has_ended(process)
+        os.kill(running.pid, signal.SIGKILL)
+        eventually(lambda: has_ended(process))
+        assert running.returncode is None
+    finally:
+        running.kill()
+        running.communicate(timeout=60)
 
 
 def test_while_the_registry_was_out_of_reach_nobody_died_who_lived_before(place: DirectoryPlace) -> None:
