@@ -110,22 +110,30 @@ class Request:
         """The version that answers."""
         return self.versions.get(self.component, "")
 
-    def adapt(self, answer: dict[str, Any]) -> dict[str, Any]:
-        """The answer in the shape that the caller's API speaks. Raises ModelHostError where an adapter fails."""
+    @property
+    def shape(self) -> str:
+        """The shape that the version which answers declares."""
+        return self.set[self.component].entry.info.interface.shape
+
+    def adapt(self, answer: dict[str, Any], shape: str | None = None) -> dict[str, Any]:
+        """The answer in the shape that the caller's API speaks. `shape`: that of `answer`, for an endpoint which gives
+        the same one whatever version it asks; without it, that of the version which answers.
+
+        Raises ConfigError where no adapter leads there, ModelHostError where one fails.
+        """
         if self.choice is None or self._granted is None:
             return answer
-        have = self[self.component].entry.info.interface.shape
-        return self._granted.adapters.adapt(answer, have, self.choice.shape)
+        return self._granted.adapters.adapt(answer, shape or self.shape, self.choice.shape)
 
-    def adapt_request(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """What a caller asked, in the shape of its API, brought into that of the version which answers.
+    def adapt_request(self, asked: dict[str, Any], shape: str | None = None) -> dict[str, Any]:
+        """What a caller asked, in the shape of its API, brought into `shape`, that which the endpoint reads; without it
+        into that of the version which answers.
 
-        Raises InvalidRequest where an adapter cannot read it.
+        Raises ConfigError where no adapter leads there, InvalidRequest where one cannot read it.
         """
         if self.choice is None or self._granted is None:
             return asked
-        want = self.set[self.component].entry.info.interface.shape
-        return self._granted.adapters.adapt_request(asked, self.choice.shape, want)
+        return self._granted.adapters.adapt_request(asked, self.choice.shape, shape or self.shape)
 
     # -- beginning and end -----------------------------------------------------------------------------------------
 

@@ -140,3 +140,12 @@ def _add_own_endpoint(app: FastAPI, http: ModelHttp) -> None:
             response.headers.update(http.headers(models))
             said = [f"{models['model'].model()}: {text}" for text in asked["texts"]]
             return models.adapt({"texts": said, "beams": asked["beams"], "sure": 0.9})
+
+    @app.post("/v{major}/written")
+    async def written(asked: dict[str, Any], request: Request, response: Response) -> dict[str, Any]:
+        """Reads and gives `tiny/2`, whatever model answers."""
+        async with http.host.request(await http.facts(request), "model") as models:
+            asked = models.adapt_request(asked, "tiny/2")
+            response.headers.update(http.headers(models))
+            said = [f"{models['model'].model()}: {text}" for text in asked["texts"]]
+            return models.adapt({"texts": said, "beams": asked["beams"], "sure": 0.9}, "tiny/2")

@@ -33,3 +33,23 @@ def test_what_an_old_client_sends_wrong_is_told_in_its_own_words(site: Site) -> 
     assert (wrong.status_code, wrong.json()["kind"]) == (400, "InvalidRequest")
     assert "cannot be read as tiny/1" in wrong.json()["error"]
     assert site.ask("POST", "/v9/echo", {}).status_code == 404
+
+
+def test_an_endpoint_that_says_its_shape_leaks_none_of_it_where_an_old_model_answers(site: Site) -> None:
+    site.pair("2.0.0")
+    site.start(CONFIGURATION + MAJORS)
+    assert site.service.open_hosts[0].serving.current()["model"].entry.info.interface.shape == "tiny/1"
+    old = site.ask("POST", "/v1/written", {"text": "hello"})
+    assert (old.status_code, old.json()) == (200, {"text": "model 2.0.0: hello"})
+
+
+def test_a_major_that_no_version_answers_is_a_400_that_says_what_there_is(site: Site) -> None:
+    site.pair("2.0.0")
+    site.start(CONFIGURATION + MAJORS)
+    refused = site.ask("POST", "/v2/written", {"texts": ["a"], "beams": 1})
+    assert (refused.status_code, refused.json()["error"]) == (400, "no version of model answers as tiny/2")
+    assert "there are answers as tiny/1" in refused.json()["hint"]
+    site.service.shop.publish("model", "2.1.0", stable=False, interface={**INTERFACE, "shape": "tiny/2"})
+    site.service.open_hosts[0].load("model", "2.1.0")
+    new = site.ask("POST", "/v2/written", {"texts": ["a"], "beams": 1})
+    assert (new.headers["X-Model-Version"], new.json()["texts"]) == ("2.1.0", ["model 2.1.0: a"])
