@@ -23,7 +23,7 @@ def mapped(tell: Tell) -> Iterator[None]:
     except ImportError as error:
         raise ModelsError(
             f"model registries need a package that is not installed: {error.name or error}",
-            hint="pip install 'release[modelhost]'",
+            hint="pip install '.[modelhost]', in a checkout of this project",
         ) from error
     except OSError as error:
         raise ModelsError(f"models cannot be read or written: {error}", hint="look at permissions and space") from error

@@ -76,4 +76,4 @@ def test_a_package_that_is_not_installed_is_named_with_the_way_to_get_it() -> No
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stderr
-    assert "fsspec" in done.stderr and "pip install 'release[modelhost]'" in done.stderr
+    assert "fsspec" in done.stderr and "pip install '.[modelhost]', in a checkout of this project" in done.stderr
