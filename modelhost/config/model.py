@@ -20,6 +20,7 @@ from pydantic import (
 from modelhost.config.quantities import Seconds, Share, Size
 from modelhost.loading.base import Placement
 from modelhost.metadata import NAME, RelativePath, Version, canonical_version
+from modelhost.registry.layout import is_url
 from modelhost.routing.features import Kind
 from modelhost.routing.installed import REFERENCE
 from modelhost.routing.router import DEFAULT_NAMES
@@ -63,6 +64,12 @@ def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
     return folder / path
 
 
+def _no_url(path: Path) -> Path:
+    if is_url(path):
+        raise ValueError("is a URL, and a folder is wanted; write `url` for it, and a local folder as `cache`")
+    return path
+
+
 def _folder_or_url(text: str, info: ValidationInfo) -> str:
     return text if "://" in text else str(_beside_the_file(Path(text), info))
 
@@ -74,6 +81,7 @@ def _address(address: SecretStr) -> SecretStr:
 
 
 LocalPath = Annotated[Path, AfterValidator(_beside_the_file)]
+LocalFolder = Annotated[Path, AfterValidator(_no_url), AfterValidator(_beside_the_file)]
 FolderOrUrl = Annotated[str, Field(min_length=1), AfterValidator(_folder_or_url)]
 Name = Annotated[str, Field(pattern=NAME)]
 Shape = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*/[1-9][0-9]*$", description="an API shape such as text/1")]
@@ -88,9 +96,9 @@ LatestOr = Annotated[str, AfterValidator(_latest_or_version)]
 class RegistrySection(Section):
     """Where versions come from: a folder (`root`), or an object store or share (`url`) with a local `cache`."""
 
-    root: LocalPath | None = None
+    root: LocalFolder | None = None
     url: str | None = Field(default=None, pattern=r"^[a-z0-9+]+://", description="such as s3://bucket/models")
-    cache: LocalPath | None = None
+    cache: LocalFolder | None = None
 
     @model_validator(mode="after")
     def _one_of_two(self) -> RegistrySection:

@@ -24,6 +24,7 @@ from modelhost.registry.layout import (
     component_directory,
     is_component,
     is_version,
+    local,
     parse,
     undescribed,
 )
@@ -41,11 +42,11 @@ class DirectoryRegistry:
     """The `Registry` protocol over `<root>/<component>/<version>/`; `layout` draws the whole.
 
     What was read stays in memory while the file's inode, size and time are the same, so that a repeated question costs
-    a few calls of stat. Threads may share one.
+    a few calls of stat. Threads may share one. Raises ConfigError for a URL, which is a RemoteRegistry's.
     """
 
     def __init__(self, root: Path | str, clock: Callable[[], datetime] = utc_now) -> None:
-        self.root = Path(root)
+        self.root = local(root)
         self.clock = clock
         self._infos: dict[Path, tuple[_Stamp, VersionInfo]] = {}
         self._logs: dict[Path, tuple[_Stamp, tuple[StatusChange, ...]]] = {}

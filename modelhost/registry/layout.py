@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from modelhost.errors import IntegrityError, InvalidRequest
+from modelhost.errors import ConfigError, IntegrityError, InvalidRequest
 from modelhost.metadata import LONGEST, NAME, VersionInfo, canonical_version
 
 VERSION_FILE = "version.json"
@@ -27,6 +27,23 @@ LOCK_FILE = ".lock"
 STAGING = ".staging-"
 TRASH = ".trash-"
 CLUSTERS = ".cluster"
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # one slash: so much is left of it in a Path
+
+
+def is_url(where: Path | str) -> bool:
+    """Whether this names a place elsewhere, which as a path would be a folder called `s3:` in the working directory."""
+    return _URL.match(str(where)) is not None
+
+
+def local(where: Path | str) -> Path:
+    """The folder of a registry. Raises ConfigError for a URL."""
+    if is_url(where):
+        raise ConfigError(
+            f"{where} is a URL, and a folder is wanted here",
+            "in Python it is a modelhost.registry.remote.RemoteRegistry(url, cache), to which "
+            "modelhost.registry.upload.publish_remote publishes; in modelhost.yaml, registry: {url: …, cache: …}",
+        )
+    return Path(where)
 
 
 def is_component(name: str) -> bool:

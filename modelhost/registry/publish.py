@@ -56,7 +56,8 @@ def publish(
     left out. Repeating it with the same content is no error.
 
     Raises IncompleteMetadata (it names all that lacks), UnsafeWeights for pickles not in `allow_pickles`, Conflict
-    where the number is taken, InvalidRequest for a folder that cannot be read, RegistryUnavailable.
+    where the number is taken, InvalidRequest for a folder that cannot be read, ConfigError for a URL (which is for
+    `upload.publish_remote`), RegistryUnavailable.
     """
     registry = DirectoryRegistry(root, clock)
     files = gather(source)

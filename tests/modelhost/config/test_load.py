@@ -190,6 +190,14 @@ def test_a_mistake_names_its_place_and_what_to_write(tmp_path: Path, text: str, 
     assert "serving.yaml" in error.message
 
 
+@pytest.mark.parametrize(
+    "registry", ["{root: 's3://bucket/models'}", "{url: 's3://bucket/models', cache: 's3://bucket/cache'}"]
+)
+def test_a_url_where_a_folder_belongs_is_refused_with_the_key_for_it(tmp_path: Path, registry: str) -> None:
+    text = LEAST.replace("{root: models}", registry)
+    assert "is a URL, and a folder is wanted; write `url` for it" in str(refused(tmp_path, text))
+
+
 def test_a_feature_that_is_built_in_is_refused_with_the_names_of_all_of_them(tmp_path: Path) -> None:
     error = refused(tmp_path, LEAST + "routing: {model: {features: {text_length: number}}}\n")
     assert error.hint == "give yours another name than api, language, text_length, user_role"

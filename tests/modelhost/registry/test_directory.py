@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from modelhost.errors import IntegrityError, InvalidRequest, NothingStable, RegistryUnavailable, Unknown
+from modelhost.errors import ConfigError, IntegrityError, InvalidRequest, NothingStable, RegistryUnavailable, Unknown
 from modelhost.registry.base import Registry, Status
 from modelhost.registry.directory import DirectoryRegistry
 from tests.modelhost.registry.material import AT_EVERY_CALL, Publish, script
@@ -18,6 +18,14 @@ def stable(registry: DirectoryRegistry, *versions: str) -> None:
 def test_a_directory_registry_is_a_registry(root: Path) -> None:
     registry: Registry = DirectoryRegistry(root)
     assert registry
+
+
+@pytest.mark.parametrize("where", ["s3://bucket/models", Path("s3://bucket/models"), "file:///mnt/models"])
+def test_a_url_is_no_folder_of_that_name(where: str | Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"RemoteRegistry\(url, cache\).*publish_remote.*registry: \{url: "):
+        DirectoryRegistry(where)
+    DirectoryRegistry("./s3:/a folder all the same")
 
 
 def test_a_fresh_version_is_unstable_and_never_latest(root: Path, published: Publish) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import xxhash
 
-from modelhost.errors import Conflict, IncompleteMetadata, InvalidRequest, Refused, UnsafeWeights
+from modelhost.errors import ConfigError, Conflict, IncompleteMetadata, InvalidRequest, Refused, UnsafeWeights
 from modelhost.registry.directory import DirectoryRegistry
 from modelhost.registry.durable import remove
 from modelhost.registry.publish import publish
@@ -33,6 +33,16 @@ def test_what_is_published_is_what_was_in_the_folder(root: Path, source: Path) -
         assert file.fast == xxhash.xxh3_128(content).hexdigest()
     check_files(result.entry, full=True)
     assert json.loads((result.entry.path / "version.json").read_text())["note"] == "first"
+
+
+def test_nothing_is_published_into_a_folder_that_is_called_like_a_bucket(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(ConfigError, match="is a URL"):
+        publish("s3://bucket/models", source, metadata(), who="anna")
+    assert list(Path().iterdir()) == []
 
 
 def test_a_published_version_is_read_only_and_shares_nothing_with_its_source(root: Path, source: Path) -> None:
