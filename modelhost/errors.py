@@ -112,6 +112,12 @@ class NothingStable(Refused):
     """No stable version is left to go back to."""
 
 
+def rejected(component: str, version: str, said: str = "") -> Refused:
+    """The error for a version that somebody rejected, where one is wanted that may serve. `said`: who did and why."""
+    hint = f"{said}restore {component} {version} first, or name another"
+    return Refused(f"{component} {version} is rejected", hint)
+
+
 class ConfigError(ModelHostError):
     """A configuration that cannot be used; the running one stays."""
 

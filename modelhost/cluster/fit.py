@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from modelhost.errors import Refused
+from modelhost.errors import rejected
 from modelhost.registry.base import Entry, Registry, Status
 from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.switching import check_fit
@@ -23,7 +23,7 @@ def fitting(registry: Registry, versions: Mapping[str, str]) -> dict[str, Entry]
 def _allowed(registry: Registry, component: str, version: str) -> Entry:
     entry = registry.find(component, version)
     if entry.status is Status.REJECTED:
-        raise Refused(f"{component} {entry.version} is rejected", "restore it first, or name another")
+        raise rejected(component, entry.version)
     return entry
 
 

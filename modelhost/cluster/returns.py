@@ -103,7 +103,7 @@ class Returns:
                 fitting(self._registry, target)
             except MateMismatch as error:
                 if asked.component is not None and not asked.together:
-                    raise MateMismatch(error.message, "`together` lets its mates go back with it") from error
+                    raise MateMismatch(error.message, "with together=True its mates go back with it") from error
                 if asked.named and asked.component is None:
                     raise
                 passed_over.append(error.message)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from modelhost.config.model import Settings
-from modelhost.errors import Conflict, MateMismatch, ModelHostError, Refused, Unknown
+from modelhost.errors import Conflict, MateMismatch, ModelHostError, Unknown, rejected
 from modelhost.loading.base import Loaded
 from modelhost.registry.base import LATEST, Entry, Registry, Status
 from modelhost.registry.mates import check_has_mates
@@ -159,7 +159,7 @@ class Switches:
         the registry lacks its mates, and what else a registry raises."""
         entry = self._registry.find(component, version)
         if entry.status is Status.REJECTED:  # which may be in memory still, for requests that began with it
-            raise Refused(f"{component} {entry.version} is rejected", "restore it first, or name another")
+            raise rejected(component, entry.version)
         mates = [name for name in entry.info.mates if name in self._settings().components]
         there = [each.info for name in mates for each in self._registry.versions(name)]
         check_has_mates(entry.info.model_copy(update={"mates": {n: entry.info.mates[n] for n in mates}}), there)

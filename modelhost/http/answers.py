@@ -21,6 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from modelhost.errors import InvalidRequest, ModelHostError, Superseded, Unauthenticated, Unavailable, Unknown
+from modelhost.http.wording import spoken
 from modelhost.routing.request import request_id
 
 REQUEST_ID = "X-Request-Id"
@@ -67,8 +68,9 @@ def problem(error: ModelHostError, request: Request, is_protocol: bool = False) 
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
     kind = next(each.__name__ for each in type(error).__mro__ if not each.__name__.startswith("_"))
-    said = f"{error.message}; {error.hint}" if is_protocol and error.hint else error.message
-    content: dict[str, Any] = {"error": said, "hint": error.hint, "kind": kind}
+    hint = spoken(error.hint)
+    said = f"{error.message}; {hint}" if is_protocol and hint else error.message
+    content: dict[str, Any] = {"error": said, "hint": hint, "kind": kind}
     if isinstance(error, Superseded):
         content |= {"generation": error.generation, "versions": error.versions}
     return JSONResponse(content, status_code=error.status, headers=headers)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from modelhost.errors import ConfigError, Refused
+from modelhost.errors import ConfigError, rejected
 from modelhost.loading.base import Loaded, Loader, Placement
 from modelhost.loading.lease import Key, Timing
 from modelhost.loading.memory import Reservation
@@ -68,7 +68,7 @@ class Bringer:
     def check(self, entry: Entry) -> None:
         """Raises Refused for a rejected version, and what the checks raise."""
         if entry.status is Status.REJECTED:
-            raise Refused(f"{entry.component} {entry.version} is rejected", "restore it first, or name another")
+            raise rejected(entry.component, entry.version)
         for check in self.checks:
             check(entry)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import CancelledError
 from dataclasses import replace
 
-from modelhost.errors import InvalidRequest, Refused, Superseded, Unknown
+from modelhost.errors import InvalidRequest, Superseded, Unknown, rejected
 from modelhost.loading.base import Loaded
 from modelhost.registry.base import Entry, Status
 from modelhost.serving.course import Course, Courses
@@ -111,7 +111,7 @@ class Swapper:
     def _find(self, component: str, version: str) -> Entry:
         entry = self._parts.registry.find(component, version)
         if entry.status is Status.REJECTED:
-            raise Refused(f"{component} {entry.version} is rejected", _last_word(self._parts, component, entry.version))
+            raise rejected(component, entry.version, _last_word(self._parts, component, entry.version))
         return entry
 
 
@@ -124,13 +124,12 @@ def _live(parts: Switching) -> tuple[dict[str, str], int, Mapping[str, Loaded]]:
 
 
 def _last_word(parts: Switching, component: str, version: str) -> str:
-    """Who rejected it and why, and what to do."""
+    """Who rejected it, and why."""
     try:
         words = [change for change in parts.registry.log(component) if change.version == version]
     except Unknown:
         words = []
-    said = f"{words[-1].who}: {words[-1].why}; " if words else ""
-    return f"{said}restore it first, or name another"
+    return f"{words[-1].who}: {words[-1].why}; " if words else ""
 
 
 def _spoken(versions: Mapping[str, str]) -> str:

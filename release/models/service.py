@@ -5,6 +5,7 @@ Its token is sent to this one address and shown nowhere. Redirects and the envir
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,9 @@ from release.models import sets
 from release.models.base import Held, Switched, Verified
 
 _EVERYWHERE = ("/status", "/v2/repository/index")  # every model API has these, whatever it serves
+# What a service says of ways out in the words of HTTP, and earlier ones in those of code.
+_TOGETHER = re.compile(r'with (?:"together": true|together=True) (these|its mates) go back')
+_RESTORE = re.compile(r"restore it first(?: \(POST /restore/[^)]*\))?")
 VERSION_HEADER = "X-Model-Version"
 SET_HEADER = "X-Model-Set"
 _TOKEN = (
@@ -297,11 +301,12 @@ def _read(status: int, content: bytes, base: str, path: str) -> Any:
             hint="name the address of a service on modelhost; `models.prefix` says where its API is mounted",
         )
     kind = Superseded if body["kind"] == "Superseded" else _error_of(status)
-    error, hint = str(body.get("error", "")), str(body.get("hint") or "") or None
+    error, hint = str(body.get("error", "")), str(body.get("hint") or "")
     error = error.removesuffix(f"; {hint}")  # below /v2 both stand in one, for clients that show no hint
+    hint = _RESTORE.sub("promote it with --restore", hint)
     if status in (401, 403):
         error, hint = f"{base} refuses the token: {error}" if status == 403 else f"{base}: {error}", _TOKEN
-    raise kind(error, hint=hint, reason=str(body["kind"]))
+    raise kind(error, hint=hint or None, reason=str(body["kind"]))
 
 
 def _error_of(status: int) -> type[ReleaseError]:
@@ -332,14 +337,11 @@ def _serve_again(versions: Mapping[str, str | None]) -> str:
 
 def _as_command(error: Refused, component: str) -> Refused:
     """The way out that the service names, in the words of the command line."""
-    said, _, what = (error.hint or "").partition(": ")
-    if "together=True" in said:
-        hint = f"`release models rollback {component} --together` takes these back as one: {what}"
-    elif error.context.get("reason") == sets.MISMATCH:
+    command = f"`release models rollback {component} --together`"
+    hint, known = _TOGETHER.subn(lambda found: f"{command} takes {found[1]} back", error.hint or "")
+    if not known and error.context.get("reason") == sets.MISMATCH:
         hint = "no set that served fits; `release models promote` lets any versions serve that work together"
-    else:
-        return error
-    return Refused(error.message, hint=hint, **error.context)
+    return Refused(error.message, hint=hint or None, **error.context)
 
 
 def _expected(generation: int | None) -> dict[str, int]:

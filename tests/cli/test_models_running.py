@@ -273,7 +273,7 @@ def test_a_version_that_was_left_by_mistake_comes_back_through_the_gate(
     assert call("models", "promote", "translator", "1.1.0", *WHY).code == 0
     assert call("models", "rollback", "translator", *WHY).code == 0
     refused = call("models", "promote", "translator", "1.1.0", *WHY)
-    assert refused.code == 1 and "restore it first" in refused.out + refused.err
+    assert refused.code == 1 and "promote it with --restore, or name another" in refused.out + refused.err
     assert running.serving == "1.0.0"
     assert call("models", "promote", "translator", "1.1.0", *WHY, "--restore").code == 0
     assert translated(running) == (CASES[0][1], "1.1.0")

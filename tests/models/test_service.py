@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -154,19 +155,22 @@ class _Stranger(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         text: bytes = self.server.text  # type: ignore[attr-defined]
-        self.send_response(200)
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(self.server.status)  # type: ignore[attr-defined]
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
+
+    do_POST = do_GET
 
     def log_message(self, format: str, *arguments: object) -> None: ...
 
 
 @contextmanager
-def saying(text: bytes) -> Iterator[ModelService]:
+def saying(text: bytes, status: int = 200) -> Iterator[ModelService]:
     """A service that answers everything with this."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Stranger) as server:
-        server.text = text  # type: ignore[attr-defined]
+        server.text, server.status = text, status  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
@@ -183,6 +187,30 @@ def test_what_is_no_model_api_is_called_that(text: bytes) -> None:
             service.serving()
         with pytest.raises(ModelsError, match="is no model API"):
             service.generation()
+
+
+@pytest.mark.parametrize(
+    ("hint", "heard"),
+    [
+        (
+            'with "together": true its mates go back with it',
+            "`release models rollback a --together` takes its mates back",
+        ),
+        ("with together=True these go back as one: a 2 → 1", "--together` takes these back as one: a 2 → 1"),
+        ("no set that served fits; name versions with a swap", "`release models promote` lets any versions serve"),
+        (
+            "bert: slow; restore it first (POST /restore/a {version, reason}), or name another",
+            "bert: slow; promote it with",
+        ),
+        ("restore it first, or name another", "promote it with --restore, or name another"),
+    ],
+)
+def test_a_way_out_is_told_in_the_words_of_the_command_line(hint: str, heard: str) -> None:
+    kind = "Refused" if "restore" in hint else "MateMismatch"
+    text = json.dumps({"error": "a 2 wants b 2", "hint": hint, "kind": kind}).encode()
+    with saying(text, 422) as service, pytest.raises(Refused) as refused:
+        ServiceBoard(service).rollback("a", None, "anna", "bad")
+    assert heard in (refused.value.hint or "") and "together=True" not in str(refused.value.hint)
 
 
 def test_of_a_cluster_it_is_told_what_all_are_to_serve_and_who_does_not() -> None:

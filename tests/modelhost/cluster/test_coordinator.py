@@ -219,7 +219,7 @@ def test_a_rollback_can_name_a_version_or_a_generation_and_takes_no_mate_apart(c
         crew.shop.publish("decoder", version, mates={"encoder": mate})
         crew.hire(f"member-{version}")
         crew.promote(encoder=version, decoder=version)
-    with pytest.raises(MateMismatch, match="`together`"):
+    with pytest.raises(MateMismatch, match="with together=True its mates"):
         crew.coordinator.rollback("decoder", who="bob", reason="worse")
     with pytest.raises(Unknown, match="these were: 1, 2"):
         crew.coordinator.rollback(to_generation=9, who="bob", reason="worse")

@@ -126,7 +126,7 @@ def test_rollback_of_a_component_of_a_set_and_of_everything(site: Site) -> None:
     host.promote({"model": "1.2.0", "tokenizer": "1.2.0"}, who="ann", why="newest")
     alone = site.ask("POST", "/rollback/model", {"reason": "worse"}, role=Role.OPERATOR)
     assert alone.status_code == 422
-    assert "go back as one" in alone.json()["hint"]
+    assert 'with "together": true these go back as one: ' in alone.json()["hint"]
     answer = site.ask("POST", "/rollback/model", {"reason": "worse", "together": True}, role=Role.OPERATOR)
     assert answer.json()["versions"] == BOTH, answer.text
     assert host.registry.find("model", "1.2.0").status is Status.REJECTED
@@ -304,7 +304,7 @@ def test_what_was_left_by_mistake_is_restored_promoted_and_can_be_gone_back_to(s
     assert left.json()["versions"] == BACK
     refused = site.ask("POST", "/promote", wish, role=Role.OPERATOR)
     assert refused.status_code == 422
-    assert "restore it first" in refused.json()["hint"]
+    assert "restore it first (POST /restore/model {version, reason})" in refused.json()["hint"]
     assert "operator-of-tests: slow answers" in refused.json()["hint"]
     why = {"version": "v1.1.0", "reason": "it was the network"}
     assert site.ask("POST", "/restore/model", why, role=Role.VIEWER).status_code == 403
