@@ -9,6 +9,7 @@ from datetime import datetime
 
 from modelhost.errors import Conflict, InvalidRequest, ModelHostError, Refused, RegistryUnavailable, Unknown
 from modelhost.registry.base import Entry, Registry, Status
+from modelhost.serving.following import following
 from modelhost.serving.history import History, Outcome, Record
 from modelhost.serving.sets import ServingSet
 from modelhost.serving.targets import Usable, earlier_sets, earlier_versions, left_for_good, older
@@ -73,7 +74,7 @@ class Destinations:
                 sets = earlier_sets(records, current, usable, component)
                 yield from (each for each in sets if each[component] == version)
         for entry in self._older(records, component, current[component], usable):
-            others = mates(self._registry, entry, current) if asked.together else {}
+            others = self._with_it(entry, serving, usable) if asked.together else {}
             yield {**current, **others, component: entry.version}
 
     def _older(self, records: list[Record], component: str, current: str, usable: Usable) -> list[Entry]:
@@ -85,6 +86,16 @@ class Destinations:
             return []
         found = [version for version in older(there, current) if version not in served]
         return [there[version] for version in found if usable(component, version)]
+
+    def _with_it(self, entry: Entry, serving: ServingSet, usable: Usable) -> dict[str, str]:
+        """Older mates that go back with a version that never served here, whichever of them names the other."""
+
+        def known(name: str) -> list[Entry]:
+            there = {each.version: each for each in self._registry.versions(name)}
+            return [there[each] for each in older(there, serving.versions[name]) if usable(name, each)]
+
+        moved = following({entry.component: entry}, [*serving], serving, known)
+        return {name: each.version for name, each in moved.items()}
 
     def way_out(self, asked: Asked, serving: ServingSet) -> str:
         """What `together` would do, for the person who has to decide."""
