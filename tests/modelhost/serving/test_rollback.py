@@ -84,6 +84,15 @@ def test_where_nothing_that_served_is_left_an_older_stable_version_will_do(
         serving.rollback(component, who="bob", reason="bad")
 
 
+def test_an_older_version_brings_the_mate_that_names_it_and_none_that_is_newer(shop: Workshop) -> None:
+    first = shop.publish("tokenizer", "1.0.0")
+    shop.publish("model", "1.0.0", "2.1.0", mates={"tokenizer": first})
+    shop.publish("model", "2.0.0", mates={"tokenizer": shop.publish("tokenizer", "2.0.0")})
+    serving = shop.serve({"model": "2.0.0", "tokenizer": "2.0.0"})
+    serving.rollback("tokenizer", who="bob", reason="bad", together=True)
+    assert answer(serving) == {"model": "model 1.0.0", "tokenizer": "tokenizer 1.0.0"}
+
+
 @pytest.mark.parametrize(("component", "together"), [(None, False), ("model", True)])
 def test_an_older_version_brings_the_mate_that_it_names(component: str | None, together: bool, shop: Workshop) -> None:
     for number in ("1.0.0", "2.0.0"):
