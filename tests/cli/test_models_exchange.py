@@ -93,6 +93,11 @@ def test_a_folder_that_dvc_tracks_and_a_hugging_face_style_one_are_published(
     tracked = call("models", "publish", "weights.dvc", "translator", "1.0.0", "--from", "dvc", *where)
     assert tracked.code == 0, tracked.err
     assert says(call, registry)["note"] == "tracked"
+    made = {"schema": "2.0", "stages": {"train": {"cmd": "train", "outs": pointer["outs"]}}}
+    (tmp_path / "here" / "dvc.lock").write_text(yaml.safe_dump(made))
+    again = ("dvc.lock:model/model.safetensors", "translator", "1.0.1", "--from", "dvc", "--note", "of a pipeline")
+    assert call("models", "publish", *again, *where).code == 0
+    assert [file["path"] for file in says(call, registry, "1.0.1")["files"]] == ["model.safetensors"]
     where = (*where, "--note", "from a hub")
     hub = call("models", "publish", "model", "translator", "1.1.0", "--from", "huggingface", *where)
     assert hub.code == 0, hub.err

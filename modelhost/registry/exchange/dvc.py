@@ -1,4 +1,5 @@
-"""Import of what DVC tracks: a `.dvc` file names md5 digests, the contents lie in DVC's cache or in the work tree.
+"""Import of what DVC tracks: a `.dvc` file, or a pipeline's `dvc.lock`, names md5 digests; the contents lie in DVC's
+cache or in the work tree.
 
 The format is read here, DVC itself is not needed. A directory's digest ends in `.dir` and names a JSON list of files.
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from modelhost.errors import IntegrityError, InvalidRequest
+from modelhost.registry.exchange import dvclock
 from modelhost.registry.exchange.draft import Draft, hex_digest, optional
 
 _DIRECTORY = ".dir"
@@ -22,12 +24,17 @@ _DIRECTORY = ".dir"
 def read_tracked(pointer: Path, cache: Path | None = None) -> Draft:
     """The files that a `.dvc` file tracks, each checked against its md5; `desc` becomes the note.
 
-    `cache`: DVC's cache directory, where it is not the one of the repository around the file. Raises InvalidRequest
-    for what is no `.dvc` file, IntegrityError for contents that are missing or changed.
+    Of a pipeline's outputs the pointer is `PATH/dvc.lock:OUTPUT`, or `PATH/dvc.lock:STAGE` for all of a stage;
+    `dvc.yaml` may stand for `dvc.lock`. `cache`: DVC's cache directory, where it is not the one of the repository
+    around the file. Raises InvalidRequest for what is neither, and for names that it does not have; IntegrityError for
+    contents that are missing or changed.
     """
-    outputs, described = _outputs(pointer)
+    if (pipeline := dvclock.wanted(pointer)) is not None:
+        outputs, described, pointer = dvclock.outputs(pipeline), dict[str, Any](), pipeline.path
+    else:
+        outputs, described = _outputs(pointer)
     caches = [cache] if cache else _caches(pointer)
-    files: dict[str, Path] = {}
+    found: list[tuple[str, Path]] = []
     for output in outputs:
         digest, name = str(output.get("md5", "")), str(output["path"])
         # Before version 3 the digest of a text was that of its lines with Unix endings.
@@ -35,10 +42,22 @@ def read_tracked(pointer: Path, cache: Path | None = None) -> Draft:
         beside = pointer.parent / name
         if digest.endswith(_DIRECTORY):
             for member, path, part in _members(digest, beside, caches):
-                files[member] = _content(member, path, part, caches, legacy)
+                found.append((member, _content(member, path, part, caches, legacy)))
         else:
-            files[beside.name] = _content(name, beside, digest, caches, legacy)
-    return Draft(files, described)
+            found.append((beside.name, _content(name, beside, digest, caches, legacy)))
+    return Draft(_each_once(pointer, found), described)
+
+
+def _each_once(pointer: Path, found: list[tuple[str, Path]]) -> dict[str, Path]:
+    files = dict(found)
+    if len(files) < len(found):
+        names = [name for name, _ in found]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise InvalidRequest(
+            f"several outputs of {pointer} bring a file called {', '.join(twice)[:300]}",
+            "a version has each name once: import one output alone",
+        )
+    return files
 
 
 def _outputs(pointer: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -51,7 +70,8 @@ def _outputs(pointer: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             raise KeyError("path")
     except (OSError, yaml.YAMLError, KeyError, IndexError, TypeError, ValueError) as error:
         raise InvalidRequest(
-            f"{pointer} cannot be read as a .dvc file: {error}", "name a file that dvc add made"
+            f"{pointer} cannot be read as a .dvc file: {error}",
+            "name a file that dvc add made, or an output of a pipeline: dvc.lock:models/m",
         ) from error
     return outputs, {"note": str(described)} if described else {}
 

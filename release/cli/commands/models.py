@@ -329,7 +329,8 @@ def rollback(
 @click.option(
     "--from", "form", type=click.Choice(["folder", "huggingface", "dvc", "mlflow"]), default="folder",
     show_default=True,
-    help="What SOURCE is: a folder of files, a Hugging Face-style one, a .dvc file, or a name in MLflow's registry.",
+    help="What SOURCE is: a folder of files, a Hugging Face-style one, a .dvc file or an output of a dvc.lock, or a "
+    "name in MLflow's registry.",
 )  # fmt: skip
 @_tracking
 @click.option("--allow-pickle", metavar="FILE", multiple=True, help="Publish this pickle. May be repeated.")
@@ -357,6 +358,7 @@ def publish(
     \b
       release models publish out/ translator 1.1.0 --metadata model.yaml --note 'trained on news too'
       release models publish translator@champion translator 1.1.0 --from mlflow --metadata model.yaml
+      release models publish dvc.lock:models/m translator 1.1.0 --from dvc --metadata model.yaml
     """
     with Session.of(context) as session:
         from release.models.drafts import Source

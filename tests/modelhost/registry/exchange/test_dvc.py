@@ -104,3 +104,122 @@ def test_what_is_no_pointer_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.dvc").write_text(text)
     with pytest.raises(InvalidRequest):
         read_tracked(tmp_path / "x.dvc")
+
+
+# -- pipelines -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reproduced(tracked: Path) -> Path:
+    """The same repository after `dvc repro` of a pipeline of two stages; its `dvc.lock`, as DVC 3 writes it."""
+    cache = tracked.parent / ".dvc" / "cache" / "files" / "md5"
+    folder = tracked.read_text().split("md5: ")[1].split()[0]
+    tracked.unlink()
+    vocabulary, metrics = put(cache, b"a vocabulary"), md5(b'{"bleu": 31.5}')
+    (tracked.parent / "metrics.json").write_text('{"bleu": 31.5}')  # `cache: false`: in the work tree alone
+    lock = tracked.with_name("dvc.lock")
+    lock.write_text(
+        f"""\
+schema: '2.0'
+stages:
+  prepare:
+    cmd: python prepare.py
+    deps:
+    - path: prepare.py
+      hash: md5
+      md5: 0123456789abcdef0123456789abcdef
+      size: 12
+    outs:
+    - path: out/vocab.txt
+      hash: md5
+      md5: {vocabulary}
+      size: 12
+  train@large:
+    cmd: python train.py
+    deps:
+    - path: out/vocab.txt
+      hash: md5
+      md5: {vocabulary}
+      size: 12
+    params:
+      params.yaml:
+        rate: 0.1
+    outs:
+    - path: metrics.json
+      hash: md5
+      md5: {metrics}
+      size: 14
+    - path: models
+      hash: md5
+      md5: {folder}
+      size: 7647
+      nfiles: 3
+  check:
+    cmd: python check.py
+"""
+    )
+    return lock
+
+
+@pytest.mark.parametrize(
+    ("wanted", "files"),
+    [
+        ("dvc.lock:models", {"config.json", "model.safetensors", "vocab/source.spm"}),
+        ("dvc.lock:./models/", {"config.json", "model.safetensors", "vocab/source.spm"}),
+        ("dvc.lock:out/vocab.txt", {"vocab.txt"}),
+        ("dvc.yaml:prepare", {"vocab.txt"}),
+        ("dvc.lock:train@large", {"config.json", "metrics.json", "model.safetensors", "vocab/source.spm"}),
+    ],
+)
+def test_an_output_of_a_pipeline_is_imported_by_its_path_or_by_its_stage(
+    reproduced: Path, wanted: str, files: set[str]
+) -> None:
+    shutil.rmtree(reproduced.with_name("models"))
+    assert set(read_tracked(reproduced.parent / wanted).files) == files
+
+
+def test_an_output_of_a_pipeline_is_what_its_last_run_made(
+    reproduced: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(reproduced.parent)
+    draft = read_tracked(Path("dvc.lock:models"))
+    check_files(publish(root, draft.files, metadata(), who="anna").entry, full=True)
+    Path("metrics.json").write_text("{}")
+    with pytest.raises(IntegrityError, match=r"metrics\.json is not what DVC tracked"):
+        read_tracked(Path("dvc.lock:metrics.json"))
+
+
+@pytest.mark.parametrize("wanted", ["dvc.lock", "dvc.lock:nothing", "dvc.lock:check-"])
+def test_what_a_pipeline_has_is_told_to_who_names_nothing_of_it(reproduced: Path, wanted: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        read_tracked(reproduced.parent / wanted)
+    assert "prepare (out/vocab.txt); train@large (metrics.json, models)" in refused.value.hint
+    assert "dvc.lock:out/vocab.txt" in refused.value.hint
+
+
+def test_the_only_output_needs_no_name_and_the_first_format_is_read(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(b"weights")
+    (tmp_path / "dvc.lock").write_text(
+        f"train:\n  cmd: train\n  outs:\n  - path: model.bin\n    md5: {md5(b'weights')}\n"
+    )
+    assert set(read_tracked(tmp_path / "dvc.lock").files) == {"model.bin"}
+
+
+def test_two_outputs_that_bring_a_file_of_one_name_are_no_version(tmp_path: Path) -> None:
+    outs = ""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "model.bin").write_bytes(folder.encode())
+        outs += f"  - path: {folder}/model.bin\n    md5: {md5(folder.encode())}\n"
+    (tmp_path / "dvc.lock").write_text(f"train:\n  cmd: train\n  outs:\n{outs}")
+    with pytest.raises(InvalidRequest, match=r"bring a file called model\.bin"):
+        read_tracked(tmp_path / "dvc.lock:train")
+    assert set(read_tracked(tmp_path / "dvc.lock:b/model.bin").files) == {"model.bin"}
+
+
+@pytest.mark.parametrize("text", [None, "", "stages: 3", "schema: '2.0'", "train: {outs: [{md5: abc}]}", "a: b"])
+def test_what_is_no_record_of_a_pipeline_is_refused(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "dvc.lock").write_text(text)
+    with pytest.raises(InvalidRequest, match="record of a pipeline"):
+        read_tracked(tmp_path / "dvc.yaml:train")
