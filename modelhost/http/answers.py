@@ -60,8 +60,8 @@ def problem(error: ModelHostError, request: Request, is_protocol: bool = False) 
     """The answer that an error becomes. `is_protocol`: for clients that show `error` and nothing else."""
     named = id_of(request)
     if error.status == InternalError.status:
-        cause = error.__cause__ or (error if isinstance(error, InternalError) else None)
-        _log.error("request %s failed: %s", named, error, exc_info=cause)
+        said = type(error.__cause__).__name__ if isinstance(error, InternalError) else str(error)
+        _log.error("request %s failed: %s", named, said, exc_info=error.__cause__)
     headers = {REQUEST_ID: named}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))

@@ -73,6 +73,7 @@ def test_a_start_on_an_older_version_is_an_alert_and_the_load_that_failed_is_cou
     site.pair("1.0.0", "1.1.0")
     damage(site.service.shop.registry.find("model", "1.1.0"), "cut")
     site.service.write(CONFIGURATION)
+    (site.path / "tokens.jsonl").touch()
     http = ModelHttp.open(site.service.file, {"safetensors": site.service.loader}, hangup=False)
     site.service.open_hosts.append(http.host)
     assert http.host.serving.current().versions["model"] == "1.0.0"
@@ -86,6 +87,7 @@ def test_a_start_on_an_older_version_is_an_alert_and_the_load_that_failed_is_cou
 def test_a_member_of_a_cluster_says_which_one_it_is(site: Site) -> None:
     site.pair("1.0.0")
     site.service.write(CONFIGURATION + "cluster: {group: shop, member: anna}\n")
+    (site.path / "tokens.jsonl").touch()
     http = ModelHttp.open(site.service.file, {"safetensors": site.service.loader}, hangup=False)
     try:
         assert 'modelhost_member{member="anna"} 1.0' in http.metrics.text().decode().splitlines()
