@@ -19,7 +19,7 @@ from modelhost.cluster.place import Place
 from modelhost.cluster.promotion import Parts, Promotion
 from modelhost.cluster.proposals import Proposals, why_abandoned
 from modelhost.cluster.report import Report, report, spoken
-from modelhost.cluster.returns import Returns, Switch
+from modelhost.cluster.returns import Check, Returns, Switch
 from modelhost.cluster.telling import Teller
 from modelhost.cluster.timings import Timings
 from modelhost.errors import Conflict, InvalidRequest, ModelHostError
@@ -35,7 +35,8 @@ _log = logging.getLogger(__name__)
 class Coordinator:
     """Changes what a cluster is to serve, and looks at it. Needs no member in its process; threads may share one.
 
-    `fallbacks`: components for which every member declares one; `teller`: whose subscribers hear of what is done here.
+    `fallbacks`: components for which every member declares one; `teller`: whose subscribers hear of what is done here;
+    `check`: that of the pool in this process, which a rollback's target has to pass, by default that of the files.
     `hold` and `let_go` are those of Holds.
     """
 
@@ -47,6 +48,7 @@ class Coordinator:
         *,
         fallbacks: Collection[str] = (),
         teller: Teller | None = None,
+        check: Check | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
         sleep: Callable[[float], None] = time.sleep,
@@ -55,7 +57,7 @@ class Coordinator:
         times = timings or Timings()
         self._parts = Parts(place, DesiredLog(place), Members(place, times.ttl, clock), times, clock, now, sleep)
         self._teller = teller or Teller()
-        self._returns = Returns(registry, self._parts, fallbacks, self._teller)
+        self._returns = Returns(registry, self._parts, fallbacks, self._teller, check)
         holds = Holds(self._parts)
         self.hold, self.let_go = holds.hold, holds.let_go
 
@@ -155,7 +157,8 @@ class Coordinator:
         to_generation: int | None = None,
         expected_generation: int | None = None,
     ) -> Switch:
-        """Takes a component, or the whole set, back to what was committed before and is stable, or to what is named.
+        """Takes a component, or the whole set, back to what was committed before and is stable, or to what is named:
+        `demand_way_back` says what may be. What does not pass `check` is passed over, or refused where it was named.
 
         Without a barrier: members that hold the old set flip as soon as they look, the others are not ready until they
         serve it. Overtakes a promotion. The versions left are rejected: for a component that one alone, also where its

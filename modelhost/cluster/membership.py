@@ -62,7 +62,9 @@ class Membership:
         host.serving.history.process = self.follower.name
         self.teller = Teller(host.serving.events, place, timings.ttl)
         self.rejections = RejectionTeller(host.rejections, host.serving.events, place, timings.ttl)
-        self.coordinator = Coordinator(place, host.registry, timings, fallbacks=stand_ins, teller=self.teller)
+        self.coordinator = Coordinator(
+            place, host.registry, timings, fallbacks=stand_ins, teller=self.teller, check=host.pool.check
+        )
         self.lookout = Lookout(self.coordinator, timings.ttl / _LOOKS_IN_A_TTL, self._look_after)
         self._seen = self._settled = 0
         host.configuration.follow("the cluster", _refuse_defaults)

@@ -115,7 +115,7 @@ class DirectoryPlace:
 
     def _demand_root(self) -> None:
         if not self.root.is_dir():
-            raise FileNotFoundError(None, "there is no such directory", str(self.root))
+            raise self._out_of_reach("there is no such directory")
 
     def _make_folder(self, folder: Path) -> None:
         """One after the other, so that a root which is away is not made anew."""
@@ -128,9 +128,13 @@ class DirectoryPlace:
         try:
             yield
         except OSError as error:
-            raise RegistryUnavailable(
-                f"the registry at {self.root} cannot be used: {error}", "is the file system mounted?"
-            ) from error
+            where = f": {error.filename}" if error.filename else ""
+            raise self._out_of_reach(f"{error.strerror or error}{where}") from error
+
+    def _out_of_reach(self, what: str) -> RegistryUnavailable:
+        return RegistryUnavailable(
+            f"{self.root}, where the cluster keeps its state, cannot be used: {what}", "is the file system mounted?"
+        )
 
 
 def place_at(url: str | Path, group: str, options: Mapping[str, Any] | None = None) -> Place:

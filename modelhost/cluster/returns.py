@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -17,15 +17,20 @@ from modelhost.errors import (
     ModelHostError,
     NothingStable,
     Refused,
+    RegistryUnavailable,
     Superseded,
     Unknown,
 )
+from modelhost.loading.checks import Integrity
 from modelhost.registry.base import Registry
-from modelhost.serving.destinations import Asked, demand_sense, is_usable, reject
+from modelhost.serving.destinations import Asked, demand_sense, demand_way_back, is_usable, reject
 from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.history import Kind, Outcome, Record
 from modelhost.serving.switching import demand_generation
 from modelhost.serving.targets import Usable, earlier_sets, earlier_versions, left_for_good
+
+Check = Callable[[str, str], object]
+"""Component and version → nothing of interest; raises Refused where no member could load it."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,10 +47,16 @@ class Switch:
 
 class Returns:
     """Goes back. The members are told first, the registry's status log afterwards; its failure undoes nothing. Where
-    there is nothing to go back to, an alert is sent."""
+    there is nothing to go back to, an alert is sent.
 
-    def __init__(self, registry: Registry, parts: Parts, fallbacks: Collection[str], teller: Teller) -> None:
+    `check`: what a target has to pass before it is committed, of each version that changes; `as_published` by default.
+    """
+
+    def __init__(
+        self, registry: Registry, parts: Parts, fallbacks: Collection[str], teller: Teller, check: Check | None = None
+    ) -> None:
         self._registry = registry
+        self._check = check or as_published(registry)
         self._parts = parts
         self._fallbacks = frozenset(fallbacks)
         self._teller = teller
@@ -58,7 +69,10 @@ class Returns:
             raise  # an alert said so
         except ModelHostError as error:
             _log.warning("rollback of %s did not happen (%s): %s", asked.component or "everything", who, error)
-            raise
+            if not isinstance(error, RegistryUnavailable) or isinstance(error, _Uncertain):
+                raise
+            said = f"nothing was rolled back, and what serves serves on: {error.message}"
+            raise RegistryUnavailable(said, error.hint, error.retry_after) from error
 
     def _go(self, asked: Asked, who: str, reason: str, expected_generation: int | None) -> Switch:
         begun: Committed | None = None
@@ -88,6 +102,11 @@ class Returns:
                 self._parts.log.write(returned)
             except Conflict:
                 continue  # a proposal came or went
+            except RegistryUnavailable as error:
+                raise _Uncertain(
+                    f"whether the rollback was committed is not known: {error.message}",
+                    "the report says it when that is back; until then what serves serves on",
+                ) from error
             assert returned.committed is not None
             notes += reject(self._registry, left, who, reason)
             self._teller.switched(returned.committed, current, notes)
@@ -100,7 +119,9 @@ class Returns:
         passed_over: list[str] = []
         for target in self._targets(asked, desired, current):
             try:
-                fitting(self._registry, target)
+                for entry in fitting(self._registry, target).values():
+                    if current.versions[entry.component] != entry.version:
+                        self._check(entry.component, entry.version)
             except MateMismatch as error:
                 if asked.component is not None and not asked.together:
                     raise MateMismatch(error.message, "with together=True its mates go back with it") from error
@@ -136,9 +157,11 @@ class Returns:
             return
         named = None
         if asked.to_version is not None:
-            named = self._registry.find(component, asked.to_version).version
+            entry = self._registry.find(component, asked.to_version)
+            named = entry.version
             if named == serves[component]:
                 raise Conflict(f"{component} {named} is wanted already", "name another, or none")
+            demand_way_back(self._registry, records, entry, serves[component])
         for version in [named] if named else earlier_versions(records, component, serves[component], usable):
             yield {**serves, component: version}
             if asked.together:
@@ -156,6 +179,16 @@ class Returns:
                 "; ".join(passed_over) or "publish and promote a version, or restore one that was left by mistake",
             )
         return {**current.versions, **dict.fromkeys(chosen, FALLBACK_VERSION)}
+
+
+class _Uncertain(RegistryUnavailable):
+    """The place did not answer when it was to be written: that may have happened or not."""
+
+
+def as_published(registry: Registry) -> Check:
+    """Whether the files are those that were published: all that can be said where no member is in this process."""
+    integrity = Integrity()
+    return lambda component, version: integrity(registry.find(component, version))
 
 
 def _either(allowed: Set[tuple[str, str]], usable: Usable) -> Usable:

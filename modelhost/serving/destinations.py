@@ -14,6 +14,7 @@ from modelhost.serving.history import History, Outcome, Record
 from modelhost.serving.sets import ServingSet
 from modelhost.serving.targets import Usable, earlier_sets, earlier_versions, left_for_good, older
 
+_FORWARD = "promote it: going forward is a promotion, and has a gate"
 _log = logging.getLogger(__name__)
 
 
@@ -60,9 +61,11 @@ class Destinations:
                     yield {**current, **mates(self._registry, entry, current), name: entry.version}
             return
         if asked.to_version is not None:
-            version = self._registry.find(component, asked.to_version).version
+            entry = self._registry.find(component, asked.to_version)
+            version = entry.version
             if version == current[component]:
                 raise Conflict(f"{component} {version} serves already", "name another, or none")
+            demand_way_back(self._registry, records, entry, current[component])
             yield {**current, component: version}
             if asked.together:
                 sets = earlier_sets(records, current, lambda *each: each == (component, version) or usable(*each))
@@ -104,6 +107,23 @@ class Destinations:
             if len(moved) > 1:
                 return f"with together=True these go back as one: {', '.join(moved)}"
         return "no set that served fits; name versions with a swap"
+
+
+def demand_way_back(registry: Registry, records: list[Record], entry: Entry, current: str) -> None:
+    """Raises Refused for a version that no rollback goes to, though it is named: one that is not stable or was left for
+    good, and one newer than the `current` version that never served here."""
+    component, version = entry.component, entry.version
+    what = f"{component} {version}"
+    if entry.status is Status.REJECTED:
+        raise Refused(f"{what} is rejected", f"restore {what} first, and promote it, or name another")
+    served = version in earlier_versions(records, component, current, lambda *each: True)
+    before = "" if served else " and never served here"
+    if entry.status is not Status.STABLE:
+        raise Refused(f"{what} is {entry.status}{before}: a rollback goes to what is stable", _FORWARD)
+    if not served and not older([version], current):
+        raise Refused(f"{what} is newer than {current}{before}: a rollback goes back", _FORWARD)
+    if not is_usable(registry, component, version, left_for_good(records).get((component, version))):
+        raise Refused(f"{what} was left by a rollback, and nobody has marked it stable since", _FORWARD)
 
 
 def mates(registry: Registry, entry: Entry, among: Mapping[str, str]) -> dict[str, str]:

@@ -155,7 +155,8 @@ def test_a_set_goes_back_by_its_name_and_the_ledger_has_what_became_of_each(
     assert alone.code == 1 and running.versions == NEW
     assert "`release models rollback translator --together` takes these back as one: translator 1.1.0" in alone.err
     never = call("models", "rollback", "translator", "--to", "1.2.0", *WHY)
-    assert never.code == 1 and "`release models promote` lets any versions serve" in never.err
+    assert never.code == 1 and "translator 1.2.0 is unstable and never served here" in never.err
+    assert "promote it" in never.err and running.versions == NEW
     back = call("models", "rollback", "translation", *WHY, "--json")
     assert back.code == 0 and running.versions == OLD, back.err
     told = json.loads(back.out)

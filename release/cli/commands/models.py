@@ -275,7 +275,7 @@ def promote(
 
 @models.command()
 @click.argument("component")
-@click.option("--to", metavar="VERSION", help="A stable version; default: the one before.")
+@click.option("--to", metavar="VERSION", help="A stable one, of a service older or served before.")
 @click.option("--together", is_flag=True, help="Of a service: components that fit no more may go back with it.")
 @_reason
 @_anywhere

@@ -19,7 +19,7 @@ from modelhost.http.roles import Role
 from modelhost.registry.base import Status
 from modelhost.serving.events import Event
 from tests.modelhost.host.service import words
-from tests.modelhost.http.site import CONFIGURATION, Site
+from tests.modelhost.http.site import CONFIGURATION, INTERFACE, Site
 from tests.modelhost.serving.workshop import eventually
 
 TIMINGS = Timings(ttl=5.0, beat=0.1, poll=0.02, patience=30.0, retry=0.1)
@@ -108,6 +108,27 @@ def test_a_promotion_and_a_rollback_reach_all_members(cluster: Cluster) -> None:
     status = site.ask("GET", "/status", role=Role.VIEWER).json()
     assert (status["ready"], status["behind"]) == (True, [])
     assert [each["what"] for each in site.audit()] == ["promote", "rollback"]
+
+
+def test_a_rollback_to_what_a_host_alone_would_refuse_is_refused_before_it_is_committed(cluster: Cluster) -> None:
+    site = cluster.site
+    _found(cluster)
+    shop = site.service.shop
+    mate = {"tokenizer": shop.registry.find("tokenizer", "1.0.0").info.digest}
+    foreign = {"python": "2.7", "packages": {}}
+    shop.publish("model", "0.9.0", mates=mate, interface=INTERFACE, environment=foreign)
+    before = site.ask("GET", "/status", role=Role.VIEWER).json()["cluster"]["generation"]
+    for version, kind, words_of_it in (
+        ("0.9.0", "EnvironmentMismatch", "python 2.7"),
+        ("1.1.0", "Refused", "is newer than 1.0.0 and never served here"),
+    ):
+        wish = {"to_version": version, "together": True, "reason": "worse"}
+        refused = site.ask("POST", "/rollback/model", wish, role=Role.OPERATOR)
+        assert (refused.status_code, refused.json()["kind"]) == (422, kind), refused.text
+        assert words_of_it in refused.json()["error"]
+    assert site.ask("GET", "/v2/health/ready").status_code == 200
+    assert site.ask("GET", "/status", role=Role.VIEWER).json()["cluster"]["generation"] == before
+    assert shop.registry.find("model", "1.0.0").status is Status.STABLE
 
 
 def test_promoting_what_serves_already_changes_nothing_and_says_so_to_who_asked(cluster: Cluster) -> None:

@@ -132,18 +132,56 @@ def test_files_damaged_after_their_load_are_found_though_the_version_is_still_in
     assert answer(serving) == {"model": "model 1.0.0"}
 
 
-def test_a_named_version_serves_also_where_it_never_did_but_not_a_rejected_one(shop: Workshop) -> None:
+def test_a_named_version_that_never_served_is_a_way_back_where_it_is_stable_and_older(shop: Workshop) -> None:
     serving = served(shop, "1.0.0", "2.0.0")
-    shop.publish("model", "1.5.0", "1.6.0")
-    shop.mark("model", "1.6.0", Status.REJECTED)
-    with pytest.raises(Refused, match="rejected"):
-        serving.rollback("model", "1.6.0", who="bob", reason="bad")
+    shop.publish("model", "1.5.0")
     with pytest.raises(Conflict, match="serves already"):
         serving.rollback("model", "2.0.0", who="bob", reason="bad")
     with pytest.raises(Unknown):
         serving.rollback("model", "7.0.0", who="bob", reason="bad")
     serving.rollback("model", "v1.5.0", who="bob", reason="bad")
     assert answer(serving) == {"model": "model 1.5.0"}
+
+
+@pytest.mark.parametrize(
+    ("version", "status", "why"),
+    [
+        ("1.5.0", Status.UNSTABLE, r"is unstable and never served here.*: promote it"),
+        ("1.5.0", Status.REJECTED, r"is rejected.*promote it"),
+        ("2.5.0", Status.UNSTABLE, r"is unstable and never served here.*: promote it"),
+        ("2.5.0", Status.STABLE, r"is newer than 2\.0\.0 and never served here.*: promote it"),
+        ("1.0.0", Status.UNSTABLE, r"1\.0\.0 is unstable: .*: promote it"),
+    ],
+)
+def test_a_named_version_that_is_no_way_back_is_refused_and_nothing_is_rejected(
+    version: str, status: Status, why: str, shop: Workshop
+) -> None:
+    serving = served(shop, "1.0.0", "2.0.0")
+    if version != "1.0.0":
+        shop.publish("model", version, stable=False)
+    if status is not shop.registry.find("model", version).status:
+        shop.mark("model", version, status)
+    before = shop.registry.log("model")
+    for together in (False, True):
+        with pytest.raises(Refused, match=why) as refused:
+            serving.rollback("model", version, who="bob", reason="bad", together=together)
+        assert refused.value.status == 422
+    assert answer(serving) == {"model": "model 2.0.0"}
+    assert shop.registry.log("model") == before
+
+
+def test_a_named_version_that_was_left_is_no_way_back_though_the_registry_could_not_be_told(shop: Workshop) -> None:
+    class ReadOnly(DirectoryRegistry):
+        def mark(self, component: str, version: str, status: Status, who: str, why: str) -> StatusChange:
+            raise RegistryUnavailable("the disk is full")
+
+    shop.publish("model", "1.0.0", "2.0.0")
+    serving = shop.serve({"model": "1.0.0"}, registry=ReadOnly(shop.root))
+    serving.swap({"model": "2.0.0"}, who="ann", why="better")
+    serving.rollback("model", who="bob", reason="bad")
+    with pytest.raises(Refused, match="left by a rollback"):
+        serving.rollback("model", "2.0.0", who="eve", reason="it was not")
+    assert answer(serving) == {"model": "model 1.0.0"}
 
 
 def test_after_a_restart_the_way_back_is_known(shop: Workshop) -> None:
