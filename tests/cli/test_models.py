@@ -98,7 +98,7 @@ def test_a_version_is_shown_with_all_that_it_says_of_itself(call: Call, registry
         (("list", "--url", "ftp://models"), 2, "is no URL"),
         (("list", "--url", "http://127.0.0.1:1", "--registry", "elsewhere"), 2, "not both"),
         (("gc", "--pin", "translator"), 2, "is no COMPONENT=VERSION"),
-        (("gc", "--pin", "translator=9.0.0"), 2, "no version 9.0.0"),
+        (("gc", "--pin", "translator=9.0.0", "--no-service"), 2, "no version 9.0.0"),
         (("publish", "nothing-here"), 2, "is no folder"),
         (("publish", ".", "--metadata", "nothing.yaml"), 2, "cannot be read"),
     ],
@@ -328,9 +328,7 @@ def test_a_service_that_is_named_and_has_no_ledger_here_is_an_error(
     assert "unstable" in call("models", "list", "--registry", str(registry)).out
 
 
-@pytest.mark.parametrize(
-    "command", [("publish", "out", "translator", "1.0.0"), ("export", "translator"), ("gc", "--dry-run")]
-)
+@pytest.mark.parametrize("command", [("publish", "out", "translator", "1.0.0"), ("export", "translator")])
 def test_what_works_on_a_registry_alone_says_so_to_who_names_a_service(call: Call, command: tuple[str, ...]) -> None:
     said = call("models", *command, "--url", "http://127.0.0.1:5000")
     assert said.code == 2 and f"`release models {command[0]}` works on a registry" in said.err
@@ -418,7 +416,8 @@ def test_what_a_rollback_left_is_collected(call: Call, manifest: Callable[[str],
     manifest("")
     assert call("models", "promote", "translator", "1.1.0", *WHY).code == 0
     assert call("models", "rollback", "translator", *WHY).code == 0
-    gone = [one["version"] for one in json.loads(call("models", "gc", "--json").out)["verdicts"] if not one["stays"]]
+    done = json.loads(call("models", "gc", "--no-service", "--json").out)
+    gone = [one["version"] for one in done["verdicts"] if not one["stays"]]
     assert gone == ["1.1.0"]
 
 
@@ -440,7 +439,7 @@ def test_what_a_publisher_left_on_an_object_store_is_shown_first_and_swept_then(
     said = "translator/1.1.0: brought up in part and never published, 1 file,"
     assert f"would go  {said}" in call("models", "gc", "--dry-run", "--registry", where).out
     assert store.exists(left)
-    told = call("models", "gc", "--registry", where).out
+    told = call("models", "gc", "--registry", where, "--no-service").out
     assert f"swept    {said}" in told and "nothing to remove" not in told
     assert not store.exists(left)
 
@@ -456,7 +455,27 @@ def test_collecting_is_tried_first_and_keeps_what_was_switched_to(
     gone = [one["version"] for one in tried["verdicts"] if not one["stays"]]
     assert gone == ["1.2.0", "1.1.0"]
     assert len(json.loads(call("models", "list", "--json").out)["versions"]) == 6
-    said = call("models", "gc", "--pin", "translator=v1.1.0")
+    said = call("models", "gc", "--pin", "translator=v1.1.0", "--no-service")
     assert said.code == 0 and "removed  translator 1.2.0" in said.out
     left = [one["version"] for one in json.loads(call("models", "list", "--json").out)["versions"]]
     assert left == ["1.5.0", "1.4.0", "1.3.0", "1.1.0", "1.0.0"]
+
+
+def test_without_a_service_asked_nothing_is_removed_and_both_ways_on_are_named(
+    call: Call, registry: Path, published: Publish
+) -> None:
+    for minor in range(5):
+        published(f"1.{minor}.0", status="stable")
+    where = ("--registry", str(registry))
+    said = call("models", "gc", *where)
+    assert said.code == 2 and "nothing was removed: no service was asked which versions of" in said.err
+    assert "--url URL" in said.err and "--no-service" in said.err
+    tried = call("models", "gc", "--dry-run", "--json", *where)
+    assert [one["version"] for one in json.loads(tried.out)["verdicts"] if not one["stays"]] == ["1.1.0", "1.0.0"]
+    assert tried.code == 0 and "no service was asked" in tried.err
+    assert len(json.loads(call("models", "list", "--json", *where).out)["versions"]) == 5
+    both = call("models", "gc", "--no-service", "--url", "http://127.0.0.1:1", *where)
+    assert both.code == 2 and "is a service" in both.err
+    silent = call("models", "gc", "--url", "http://127.0.0.1:1", *where)
+    assert silent.code == 3 and len(json.loads(call("models", "list", "--json", *where).out)["versions"]) == 5
+    assert "removed  translator 1.0.0" in call("models", "gc", "--no-service", *where).out

@@ -231,6 +231,24 @@ def test_collecting_keeps_what_the_service_has_in_memory(
     assert kept["1.0.0"] == "in use" and "1.3.0" not in kept
 
 
+def test_collecting_without_a_manifest_keeps_what_a_named_service_serves(
+    call: Call, running: Translating, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELEASE_MODELS_TOKEN", running.operator)
+    for minor in range(3, 7):
+        running.publish(f"1.{minor}.0", stable=True)
+    where = ("--registry", str(running.registry))
+    assert call("models", "gc", *where).code == 2
+    said = call("models", "gc", "--json", "--url", running.url, *where)
+    assert said.code == 0, said.err
+    document = json.loads(said.out)
+    kept = {one["version"]: one["reason"] for one in document["verdicts"] if one["stays"]}
+    assert document["services"] == [running.url] and kept["1.0.0"] == "in use" and "1.3.0" not in kept
+    running.stop()
+    running.start()
+    assert running.serving == "1.0.0"
+
+
 @pytest.mark.usefixtures("manifest")
 def test_a_switch_by_somebody_else_while_the_gate_asks_supersedes_this_one(
     call: Call, running: Translating, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -24,8 +24,9 @@ def models() -> None:
     For services that keep versions of their models with `modelhost`. The registry is `models.registry` of the
     manifest, or --registry: a directory, or a URL such as s3://bucket/models. `list`, `show`, `promote` and `rollback`
     ask the service that runs instead, where `models.url` or --url names one: there a switch takes effect at once;
-    `verify` asks it with --url. Its token is `models.token`, or RELEASE_MODELS_TOKEN in the environment. `publish`,
-    `export` and `gc` work on a registry alone; the services that use it find there what is published.
+    `verify` asks it with --url, and `gc` what it must leave alone. Its token is `models.token`, or RELEASE_MODELS_TOKEN
+    in the environment. `publish` and `export` work on a registry alone; the services that use it find there what is
+    published.
 
     A switch is kept in the ledger of a service, and asks the quality gate of its manifest: of the release.yaml that one
     stands beside, else of the service that is deployed here (--service, where there are several). Where there is
@@ -61,9 +62,14 @@ def _is_url(context: click.Context, parameter: click.Parameter, value: str | Non
     return value
 
 
+def _are_urls(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(value for value in values if _is_url(context, parameter, value))
+
+
 def _registry_alone(command: F) -> F:
     """--registry, and an answer for who wants a service to do what only a registry can."""
-    url = click.option("--url", hidden=True, expose_value=False, callback=_no_service)
+    said = "A running service: not what this command works on, as its refusal says."
+    url = click.option("--url", hidden=True, expose_value=False, callback=_no_service, help=said)
     return url(_registry(command))
 
 
@@ -459,7 +465,20 @@ def verify(
 @click.option(
     "--place", metavar="WHERE", multiple=True, help="Where a cluster keeps what it desires, if not in the registry."
 )
-@_registry_alone
+@click.option(
+    "--url",
+    "urls",
+    metavar="URL",
+    multiple=True,
+    callback=_are_urls,
+    help="A service that reads the registry: what it serves and holds stays. May be repeated.",
+)
+@click.option(
+    "--no-service",
+    is_flag=True,
+    help="Say that no service reads the registry, but members of clusters: they are known.",
+)
+@_registry
 @common
 @click.pass_context
 def gc(
@@ -468,28 +487,42 @@ def gc(
     keep: int | None,
     pin: tuple[str, ...],
     place: tuple[str, ...],
+    urls: tuple[str, ...],
+    no_service: bool,
     registry: str | None,
 ) -> int:
     """Remove versions that nothing needs.
 
     What stays: the newest stable ones of each component (`models.keep`), what was switched to last and the one before
-    it, what the service of `models.url` has in memory, what a cluster desires, serves or may go back to, candidates,
-    what is pinned, and the mates of all these. A number that is gone stays taken. Where it cannot be told what a
-    cluster desires, nothing is removed.
+    it, what the services of `models.url` and --url serve and have in memory, what a cluster desires, serves or may go
+    back to, candidates, what is pinned, and the mates of all these. A number that is gone stays taken.
+
+    Where it cannot be told what a cluster desires, nothing is removed; and nothing where no service was asked, for one
+    may serve a version of any age, unless --no-service says that there is none. Name every service that reads the
+    registry: one that runs outside a cluster leaves no trace in it.
+
+    \b
+      release models gc --registry /srv/models --url http://127.0.0.1:8080 --dry-run
+      release models gc --registry s3://bucket/models --no-service
     """
     with Session.of(context) as session:
         from dataclasses import asdict
 
         from release.operations import models as operations
+        from release.operations.models_use import used
 
         desk = session.desk
         pinned = [operations.named(text) for text in pin]
         section = desk.models(needed=registry is None)
-        service = desk.model_service(None, section) if registry is None else None
         asked = desk.model_registry(registry, section)
+        own = [None] if registry is None and section is not None and section.url not in (None, *urls) else []
+        services = [service for url in (*own, *urls) if (service := desk.model_service(url, section)) is not None]
         found = operations.collect(
             asked,
-            in_use=[*desk.switched_models(), *(operations.in_memory(service) if service is not None else ())],
+            in_use=[
+                *desk.switched_models(),
+                *used(asked.where, services, none_there=no_service, dry_run=dry_run, report=session.report),
+            ],
             pinned=pinned,
             keep=keep if keep is not None else section.keep if section is not None else 3,
             grace=section.grace if section is not None else operations.GRACE,
@@ -506,4 +539,5 @@ def gc(
             space = f"{found.bytes / 1e6:.1f} MB {'would be' if dry_run else 'are'} free again"
             return [*told, space] if gone else told if found.swept else [*told, "nothing to remove"]
 
-        return session.show({"ok": True, "dry_run": dry_run, "registry": asked.where, **asdict(found)}, lines)
+        where = {"registry": asked.where, "services": [service.url for service in services]}
+        return session.show({"ok": True, "dry_run": dry_run, **where, **asdict(found)}, lines)
