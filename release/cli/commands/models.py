@@ -359,7 +359,8 @@ def publish(
 
     What is said of it comes from the command line, from --metadata, and from what SOURCE says of itself: a
     `version.json`, a model card. Where something lacks, nothing is published and the refusal names all of it. A number
-    is taken for good; repeated with the same files, nothing happens.
+    is taken for good; repeated with the same files, nothing happens. The `mates` with which alone it works are named by
+    their numbers in the registry, `mates: {tokenizer: 1.1.0}`, or by their digests.
 
     \b
       release models publish out/ translator 1.1.0 --metadata model.yaml --note 'trained on news too'
