@@ -94,11 +94,15 @@ LatestOr = Annotated[str, AfterValidator(_latest_or_version)]
 
 
 class RegistrySection(Section):
-    """Where versions come from: a folder (`root`), or an object store or share (`url`) with a local `cache`."""
+    """Where versions come from: a folder (`root`), or an object store or share (`url`) with a local `cache`.
+
+    `over_network`: weights may be mapped from a folder that comes over the network, which is refused otherwise.
+    """
 
     root: LocalFolder | None = None
     url: str | None = Field(default=None, pattern=r"^[a-z0-9+]+://", description="such as s3://bucket/models")
     cache: LocalFolder | None = None
+    over_network: bool = Field(default=False, strict=True)
 
     @model_validator(mode="after")
     def _one_of_two(self) -> RegistrySection:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from modelhost.config.model import ComponentSection, Settings
+from modelhost.config.model import ComponentSection, RegistrySection, Settings
 from modelhost.errors import ConfigError, EnvironmentMismatch
 from modelhost.loading.base import Loaded, Placement
 from modelhost.loading.bring import Check
@@ -15,6 +15,7 @@ from modelhost.loading.memory import CPU, SHARE, Budget, default_limit
 from modelhost.registry.base import LATEST, Entry, Registry, Status, StatusChange
 from modelhost.registry.directory import DirectoryRegistry
 from modelhost.registry.environment import check_environment
+from modelhost.registry.filesystems import is_remote, kind_of, mounts
 from modelhost.registry.pickles import refuse_pickles
 from modelhost.registry.remote import RemoteRegistry
 from modelhost.routing.installed import installed
@@ -23,13 +24,34 @@ _log = logging.getLogger(__name__)
 Current = Callable[[], Settings]
 
 
-def registry_of(settings: Settings) -> Registry:
-    """The registry that the settings name."""
+def registry_of(settings: Settings, mounts: Callable[[], str] = mounts) -> Registry:
+    """The registry that the settings name. `mounts`: the kernel's list of mounts. Raises ConfigError where weights
+    would be mapped from a folder on the network."""
     where = settings.registry
+    if not where.over_network:
+        _demand_local(where, mounts)
     if where.root is not None:
         return DirectoryRegistry(where.root)
     assert where.url is not None and where.cache is not None  # the section says so
     return RemoteRegistry(where.url, where.cache)
+
+
+def _demand_local(where: RegistrySection, mounts: Callable[[], str]) -> None:
+    key, folder = ("root", where.root) if where.root is not None else ("cache", where.cache)
+    assert folder is not None  # the section says so
+    folder = folder.resolve()  # follows links, and brings in what is mounted when it is first asked for
+    kind = kind_of(folder, mounts())
+    if not is_remote(kind):
+        return
+    ways = {
+        "root": f"write registry: {{url: '{folder.as_uri()}', cache: …}} with a folder on a local disk as the cache",
+        "cache": "name a folder on a local disk",
+    }
+    raise ConfigError(
+        f"registry.{key}: {folder} lies on the network ({kind}), and weights are mapped from a local disk: a process "
+        "that touches a page of them when the share is gone waits for ever, or is killed",
+        f"{ways[key]}; over_network: true takes that risk",
+    )
 
 
 def budget_of(settings: Settings, workers: int) -> Budget:

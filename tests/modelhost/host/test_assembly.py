@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from modelhost.config.load import load
 from modelhost.errors import ConfigError, EnvironmentMismatch
+from modelhost.host.assembly import registry_of
 from modelhost.host.host import ModelHost
 from modelhost.loading.base import Loaded, Placement
 from modelhost.registry.base import Entry
+from modelhost.registry.directory import DirectoryRegistry
+from modelhost.registry.remote import RemoteRegistry
 from tests.modelhost.host.service import Service, words
 from tests.modelhost.serving.workshop import TextLoader, eventually
 
@@ -76,3 +82,32 @@ def test_what_serves_of_a_pinned_component_and_what_is_routable_is_pinned(servic
     eventually(lambda: pinned() == {"1.0.0", "1.2.0"})
     host.promote({"model": "1.1.0"}, who="ann", why="compare")
     eventually(lambda: pinned() == {"1.0.0", "1.1.0"})
+
+
+@pytest.mark.parametrize(
+    ("registry", "said"),
+    [
+        ("{root: SHARE/models}", r"registry\.root: .*\(nfs4\).*url: 'file://SHARE/models', cache: "),
+        ("{root: LINK}", r"registry\.root: .*\(nfs4\).*url: 'file://SHARE/models', cache: "),
+        ("{url: 'file://SHARE/models', cache: SHARE/cache}", r"registry\.cache: .*name a folder on a local disk"),
+    ],
+)
+def test_weights_are_not_mapped_from_the_network_unless_the_configuration_says_so(
+    tmp_path: Path, registry: str, said: str
+) -> None:
+    here = tmp_path.resolve()
+    share, link = here / "share", here / "link"
+    (share / "models").mkdir(parents=True)
+    link.symlink_to(share / "models")
+    listed = f"27 1 8:1 / / rw - ext4 /dev/sda1 rw\n63 27 0:46 / {share} rw - nfs4 store:/models rw\n"
+
+    def opened(section: str) -> object:
+        named = section.replace("SHARE", str(share)).replace("LINK", str(link))
+        (here / "modelhost.yaml").write_text(_configured("{}").replace("{root: models}", named))
+        return registry_of(load(here / "modelhost.yaml", {}), lambda: listed)
+
+    with pytest.raises(ConfigError, match=said.replace("SHARE", str(share))):
+        opened(registry)
+    kinds = DirectoryRegistry | RemoteRegistry
+    assert isinstance(opened(registry.replace("}", ", over_network: true}")), kinds)
+    assert isinstance(opened("{url: 'file://SHARE/models', cache: cache}"), RemoteRegistry)
