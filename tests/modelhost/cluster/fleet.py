@@ -24,6 +24,8 @@ from tests.modelhost.serving.workshop import Workshop
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = 60.0  # seconds that a state may take to come about on a loaded machine; none of the tests waits them out
+KEEPING = 4  # users of each replica who keep their connection
+PAUSE = 0.02  # seconds between two requests of a user
 
 
 @dataclass
@@ -61,14 +63,20 @@ class Replica:
         if number is signal.SIGKILL:
             self.process.wait(30)
 
-    def ask(self, path: str) -> tuple[int, dict[str, Any]]:
-        connection = http.client.HTTPConnection("127.0.0.1", int((self.home / "port").read_text()), timeout=30)
+    def line(self) -> http.client.HTTPConnection:
+        """A connection of its own."""
+        return http.client.HTTPConnection("127.0.0.1", int((self.home / "port").read_text()), timeout=30)
+
+    def ask(self, path: str, line: http.client.HTTPConnection | None = None) -> tuple[int, dict[str, Any]]:
+        """On the `line`, which stays open, or on a fresh one."""
+        connection = line or self.line()
         try:
             connection.request("GET", path)
             response = connection.getresponse()
             return response.status, json.loads(response.read())
         finally:
-            connection.close()
+            if line is None:
+                connection.close()
 
     def health(self) -> dict[str, Any]:
         return self.ask("/health")[1]
@@ -84,7 +92,8 @@ class Replica:
 
 @dataclass
 class Users:
-    """One for each replica, asking all the time. What went wrong is kept in words."""
+    """For each replica some who keep their connection and one with a fresh one each time, asking all the time. What
+    went wrong is kept in words; `seen` has the generations that each of them was answered by."""
 
     replicas: list[Replica]
     wrong: list[str] = field(default_factory=list)
@@ -95,8 +104,9 @@ class Users:
 
     def begin(self) -> None:
         for replica in self.replicas:
-            self.seen[replica.name] = []
-            self._threads.append(threading.Thread(target=self._use, args=(replica,)))
+            for number in range(KEEPING + 1):
+                seen = self.seen[f"{replica.name} {number}"] = []
+                self._threads.append(threading.Thread(target=self._use, args=(replica, seen, number > 0)))
         for thread in self._threads:
             thread.start()
 
@@ -105,13 +115,17 @@ class Users:
         for thread in self._threads:
             thread.join()
 
-    def _use(self, replica: Replica) -> None:
-        while not self._done.wait(0.01):
+    def _use(self, replica: Replica, seen: list[int], keeps: bool) -> None:
+        line: http.client.HTTPConnection | None = None
+        while not self._done.wait(PAUSE):
             if replica.name in self.spared:
+                line = _hang_up(line)
                 continue
             try:
-                status, answer = replica.ask("/answer")
+                line = line or (replica.line() if keeps else None)
+                status, answer = replica.ask("/answer", line)
             except (OSError, http.client.HTTPException) as error:
+                line = _hang_up(line)
                 if replica.name not in self.spared:
                     self.wrong.append(f"{replica.name}: {type(error).__name__}: {error}")
                 continue
@@ -119,7 +133,13 @@ class Users:
             if status != 200 or len(versions) != 1:
                 self.wrong.append(f"{replica.name}: {status} {answer}")
             else:
-                self.seen[replica.name].append(int(answer["generation"]))
+                seen.append(int(answer["generation"]))
+        _hang_up(line)
+
+
+def _hang_up(line: http.client.HTTPConnection | None) -> None:
+    if line is not None:
+        line.close()
 
 
 @dataclass
@@ -151,6 +171,7 @@ class Fleet:
         self.promote(versions[0])
         self.until_all_serve(1)
         self.users.begin()
+        self.until(lambda: all(self.users.seen.values()), "every user was answered")
 
     def promote(self, version: str, patience: float = PATIENCE) -> int:
         changes = {"encoder": version, "decoder": version}
@@ -163,6 +184,15 @@ class Fleet:
 
     def rollback(self) -> int:
         return self.coordinator.rollback(who="bob", reason="worse").committed.generation
+
+    def both_served(self) -> None:
+        """1.0.0, then 2.0.0, which all serve: there is something to go back to."""
+        self.begin("1.0.0", "2.0.0")
+        assert self.promote("2.0.0") == 2
+        self.until_all_serve(2)
+
+    def until_runs(self, replica: Replica) -> None:
+        self.until(lambda: (replica.home / "port").exists() and replica.is_ready, f"{replica.name} is back")
 
     def until_all_serve(self, generation: int, replicas: Iterable[Replica] | None = None) -> None:
         for replica in self.replicas if replicas is None else replicas:

@@ -62,6 +62,7 @@ class TextLoader:
 def answering(serving: Serving, follower: Follower) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # an answer is one packet: those who keep their connection wait for no acknowledgement
 
         def do_GET(self) -> None:
             status, answer = self._health() if self.path == "/health" else self._answer()

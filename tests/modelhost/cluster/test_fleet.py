@@ -11,10 +11,17 @@ import pytest
 
 from modelhost.cluster.desired import DesiredLog
 from modelhost.cluster.place import place_at
-from modelhost.errors import Conflict, LoadFailed, ModelHostError, Unavailable
+from modelhost.errors import Conflict, LoadFailed, ModelHostError, RegistryUnavailable, Unavailable
 from modelhost.registry.base import Status
 from modelhost.registry.directory import utc_now
 from tests.modelhost.cluster.fleet import PATIENCE, Fleet, Replica
+from tests.modelhost.loading.published import damage
+
+
+def words_of(replica: Replica) -> dict[str, str]:
+    """What a request gets: component → the words of its model."""
+    found: dict[str, str] = replica.ask("/answer")[1]["words"]
+    return found
 
 
 def test_all_load_before_any_serves_and_a_slow_one_keeps_the_others_waiting(fleet: Fleet) -> None:
@@ -113,6 +120,87 @@ def test_a_rollback_waits_for_nobody_and_who_lacks_the_old_set_is_not_ready_unti
     fleet.users.spared.clear()
     assert carl.ask("/answer")[1]["words"] == {"encoder": "encoder 1.0.0", "decoder": "decoder 1.0.0"}
     assert fleet.shop.registry.find("encoder", "2.0.0").status is Status.REJECTED
+
+
+def test_a_rollback_is_not_kept_by_one_that_cannot_load_the_old_set_which_is_not_ready_and_says_why(
+    fleet: Fleet,
+) -> None:
+    fleet.both_served()
+    anna, bert, carl = fleet.replicas
+    fleet.users.spared.add("carl")
+    carl.signal(signal.SIGKILL)
+    carl.start()  # it holds nothing of the old set now
+    fleet.until_runs(carl)
+    carl.tell("unable", "1.0.0")
+    assert fleet.rollback() == 3
+    fleet.until_all_serve(3, [anna, bert])
+    fleet.until(lambda: "no device is free" in carl.health()["why"], "it says why")
+    assert not carl.is_ready
+    assert words_of(carl) == {"encoder": "encoder 2.0.0", "decoder": "decoder 2.0.0"}, "it serves on, to nobody new"
+    fleet.until(lambda: set(fleet.coordinator.report().behind) == {"carl"}, "the report names it")
+    assert anna.is_ready and bert.is_ready
+    carl.tell("unable")
+    fleet.until_all_serve(3)
+    fleet.users.spared.clear()
+
+
+def test_a_rollback_while_one_is_dead_is_what_that_one_loads_before_it_is_ready_again(fleet: Fleet) -> None:
+    fleet.both_served()
+    anna, bert, carl = fleet.replicas
+    fleet.users.spared.add("carl")
+    carl.signal(signal.SIGKILL)
+    assert fleet.rollback() == 3
+    fleet.until_all_serve(3, [anna, bert])
+    carl.tell("slow", "1.0.0")
+    carl.start()
+    fleet.until(lambda: (carl.home / "port").exists() and carl.health()["state"] == "loading", "loading")
+    assert (carl.serves, carl.is_ready) == (0, False)
+    carl.tell("slow")
+    fleet.until_all_serve(3)
+    fleet.users.spared.clear()
+
+
+def test_a_rollback_while_one_is_asleep_waits_for_nobody_and_that_one_goes_back_when_it_wakes(fleet: Fleet) -> None:
+    fleet.both_served()
+    anna, bert, carl = fleet.replicas
+    fleet.users.spared.add("carl")
+    carl.signal(signal.SIGSTOP)
+    assert fleet.rollback() == 3
+    fleet.until_all_serve(3, [anna, bert])
+    row = next(row for row in fleet.coordinator.report().members if row.member == "carl")
+    assert row.behind
+    carl.signal(signal.SIGCONT)
+    fleet.until_all_serve(3)
+    assert words_of(carl) == {"encoder": "encoder 1.0.0", "decoder": "decoder 1.0.0"}
+    fleet.users.spared.clear()
+
+
+def test_a_rollback_to_a_damaged_set_is_passed_over_and_nobody_is_unready(fleet: Fleet) -> None:
+    fleet.begin("1.0.0", "2.0.0", "3.0.0")
+    for generation, version in ((2, "2.0.0"), (3, "3.0.0")):
+        assert fleet.promote(version) == generation
+        fleet.until_all_serve(generation)
+    damage(fleet.shop.registry.find("decoder", "2.0.0"), "cut")
+    assert fleet.rollback() == 4
+    fleet.until_all_serve(4)
+    for replica in fleet.replicas:
+        assert words_of(replica) == {"encoder": "encoder 1.0.0", "decoder": "decoder 1.0.0"}
+    assert fleet.shop.registry.find("encoder", "2.0.0").status is Status.STABLE
+
+
+def test_a_rollback_without_the_registry_moves_nobody_says_so_and_goes_when_it_is_back(fleet: Fleet) -> None:
+    fleet.both_served()
+    root, away = fleet.shop.root, fleet.path / "away"
+    root.rename(away)
+    for replica in fleet.replicas:
+        fleet.until(lambda r=replica: r.health()["away"] != "", "says so")  # type: ignore[misc]
+    with pytest.raises(RegistryUnavailable, match=r"what serves serves on: .*: there is no such directory") as refused:
+        fleet.rollback()
+    assert "Errno" not in str(refused.value)
+    assert [(replica.serves, replica.is_ready) for replica in fleet.replicas] == [(2, True)] * 3
+    away.rename(root)
+    assert fleet.rollback() == 3
+    fleet.until_all_serve(3)
 
 
 def test_a_rollback_overtakes_a_promotion(fleet: Fleet) -> None:
