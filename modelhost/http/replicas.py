@@ -7,14 +7,16 @@ A promotion returns when all living members have loaded the set and may flip; th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 
 from modelhost.cluster.desired import Committed
 from modelhost.cluster.lookout import Seen
 from modelhost.cluster.membership import Membership
 from modelhost.cluster.telling import as_record
-from modelhost.errors import Conflict, MateMismatch, Unknown
+from modelhost.errors import Conflict, MateMismatch, ModelHostError, Unknown
 from modelhost.http.control import Brought, Switched, plain
 from modelhost.loading.books import canonical
 from modelhost.registry.directory import utc_now
@@ -22,6 +24,7 @@ from modelhost.serving.destinations import Asked
 from modelhost.serving.history import Kind, Outcome, Record
 
 PATIENCE_SECONDS = 10.0
+_log = logging.getLogger(__name__)
 
 
 class ClusterControl:
@@ -36,11 +39,12 @@ class ClusterControl:
     ) -> Switched:
         """Behind the barrier: all members, or none."""
         coordinator, host = self._membership.coordinator, self._membership.host
-        whole = host.whole(versions)
-        try:
-            went = coordinator.promote(whole, who=who, why=why, expected_generation=expected_generation)
-        except MateMismatch as error:
-            raise MateMismatch(error.message, host.way_out(whole) or error.hint) from error
+        with _logged(versions, who):
+            whole = host.whole(versions)
+            try:
+                went = coordinator.promote(whole, who=who, why=why, expected_generation=expected_generation)
+            except MateMismatch as error:
+                raise MateMismatch(error.message, host.way_out(whole) or error.hint) from error
         if went.before == went.committed:
             return _switched(_unchanged(went.committed, who, why), self._behind())
         self._membership.follower.wake()
@@ -103,3 +107,14 @@ def _unchanged(committed: Committed, who: str, why: str) -> Record:
 def _switched(record: Record, behind: Sequence[str]) -> Switched:
     """As a host alone answers, and the members that do not serve it yet."""
     return Switched(record.generation, record.after, {**plain(record), "behind": list(behind)})
+
+
+@contextmanager
+def _logged(versions: Mapping[str, str], who: str) -> Iterator[None]:
+    """A promotion that did not happen is a line in the log of the member that was asked."""
+    try:
+        yield
+    except ModelHostError as error:
+        what = ", ".join(f"{name} {version}" for name, version in versions.items())
+        _log.warning("promotion of %s did not happen (%s): %s", what, who, error)
+        raise

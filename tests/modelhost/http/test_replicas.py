@@ -175,6 +175,27 @@ def test_what_was_rejected_is_refused_by_its_name_before_any_member_is_asked_to_
     assert cluster.members[0].follower.status().revision == revision
 
 
+def test_the_log_of_the_member_that_was_asked_has_one_line_for_each_switch_of_the_cluster_and_each_refusal(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = cluster.site
+    _found(cluster)
+    with caplog.at_level("INFO", "modelhost"):
+        for versions in ({"model": "9.0.0"}, NEW):
+            site.ask("POST", "/promote", {"versions": versions, "reason": "better"}, role=Role.OPERATOR)
+        site.ask("POST", "/rollback/model", {"to_version": "9.0.0", "reason": "worse"}, role=Role.OPERATOR)
+        site.ask("POST", "/rollback", {"reason": "worse"}, role=Role.OPERATOR)
+        eventually(lambda: cluster.members[1].follower.ready().ready)
+    whole = [each.getMessage() for each in caplog.records if each.getMessage().startswith("the cluster: ")]
+    assert [line.partition(" (")[0].partition(": ")[2].partition(":")[0] for line in whole] == ["swap", "rollback"]
+    here = [each.getMessage() for each in caplog.records if each.getMessage().startswith("here: ")]
+    assert len(here) == 4, "each of two members follows twice"
+    refused = [(each.levelname, each.getMessage()) for each in caplog.records if "did not happen" in each.getMessage()]
+    assert [level for level, _ in refused] == ["WARNING"] * 2
+    assert refused[0][1].startswith("promotion of model 9.0.0 did not happen (operator-of-tests): no version 9.0.0")
+    assert refused[1][1].startswith("rollback of model did not happen (operator-of-tests): ")
+
+
 def test_an_expected_generation_that_is_not_committed_any_more_stops_the_switch(cluster: Cluster) -> None:
     site = cluster.site
     _found(cluster)
