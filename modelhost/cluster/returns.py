@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -27,7 +27,7 @@ from modelhost.serving.destinations import Asked, demand_sense, demand_way_back,
 from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.history import Kind, Outcome, Record
 from modelhost.serving.switching import demand_generation
-from modelhost.serving.targets import Usable, earlier_sets, earlier_versions, left_for_good
+from modelhost.serving.targets import earlier_sets, earlier_versions, left_for_good
 
 Check = Callable[[str, str], object]
 """Component and version → nothing of interest; raises Refused where no member could load it."""
@@ -165,8 +165,7 @@ class Returns:
         for version in [named] if named else earlier_versions(records, component, serves[component], usable):
             yield {**serves, component: version}
             if asked.together:
-                allowed = {(component, version)} if named else set()
-                sets = earlier_sets(records, serves, _either(allowed, usable), component)
+                sets = earlier_sets(records, serves, usable, component)
                 yield from (each for each in sets if each[component] == version)
 
     def _stand_ins(self, asked: Asked, current: Committed, passed_over: list[str]) -> dict[str, str]:
@@ -189,10 +188,6 @@ def as_published(registry: Registry) -> Check:
     """Whether the files are those that were published: all that can be said where no member is in this process."""
     integrity = Integrity()
     return lambda component, version: integrity(registry.find(component, version))
-
-
-def _either(allowed: Set[tuple[str, str]], usable: Usable) -> Usable:
-    return lambda name, version: (name, version) in allowed or usable(name, version)
 
 
 def _left(asked: Asked, current: Committed, target: Mapping[str, str]) -> dict[str, str]:

@@ -68,8 +68,9 @@ class Destinations:
             demand_way_back(self._registry, records, entry, current[component])
             yield {**current, component: version}
             if asked.together:
-                sets = earlier_sets(records, current, lambda *each: each == (component, version) or usable(*each))
+                sets = earlier_sets(records, current, usable, component)
                 yield from (each for each in sets if each[component] == version)
+                yield {**current, **self._with_it(entry, serving, usable), component: version}
             return
         for version in earlier_versions(records, component, current[component], usable):
             yield {**current, component: version}

@@ -93,14 +93,18 @@ def test_an_older_version_brings_the_mate_that_names_it_and_none_that_is_newer(s
     assert answer(serving) == {"model": "model 1.0.0", "tokenizer": "tokenizer 1.0.0"}
 
 
-@pytest.mark.parametrize(("component", "together"), [(None, False), ("model", True)])
-def test_an_older_version_brings_the_mate_that_it_names(component: str | None, together: bool, shop: Workshop) -> None:
+@pytest.mark.parametrize(
+    ("component", "named", "together"), [(None, None, False), ("model", None, True), ("model", "1.0.0", True)]
+)
+def test_an_older_version_brings_the_mate_that_it_names(
+    component: str | None, named: str | None, together: bool, shop: Workshop
+) -> None:
     for number in ("1.0.0", "2.0.0"):
         shop.publish("model", number, mates={"tokenizer": shop.publish("tokenizer", number)})
     serving = shop.serve({"model": "2.0.0", "tokenizer": "2.0.0"})
     with pytest.raises(MateMismatch, match=r"together=True.*tokenizer 2\.0\.0 → 1\.0\.0"):
-        serving.rollback("model", who="bob", reason="bad")
-    serving.rollback(component, who="bob", reason="bad", together=together)
+        serving.rollback("model", named, who="bob", reason="bad")
+    serving.rollback(component, named, who="bob", reason="bad", together=together)
     assert answer(serving) == {"model": "model 1.0.0", "tokenizer": "tokenizer 1.0.0"}
 
 
