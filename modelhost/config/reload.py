@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -74,13 +74,13 @@ class Configuration:
         with self._lock:
             self._followers.append((name, prepare))
 
-    def reload(self, who: str = "", why: str = "") -> Reload:
+    def reload(self, who: str = "", why: str = "", also: Sequence[tuple[str, Prepare]] = ()) -> Reload:
         """Read the file again and take it over as a whole. Never raises; one at a time, others wait. `who` asks for
-        it, and `why`: for the log."""
+        it, and `why`: for the log. `also`: who is asked this once, the last, and also where nothing changed here."""
         by = f" ({': '.join(' '.join(each.split()) for each in (who, why) if each)})" if who or why else ""
         with self._lock:
             try:
-                changed = self._taken_over(load(self.path, self._environ))
+                changed = self._taken_over(load(self.path, self._environ), also)
             except Exception as error:  # Whatever a follower raises, the running configuration goes on.
                 self.last_error = (
                     str(error) if isinstance(error, ModelHostError) else f"{type(error).__name__}: {error}"
@@ -93,21 +93,20 @@ class Configuration:
             _log.info("configuration generation %d%s: %s", self._generation, by, what)
             return Reload(True, self._generation, changed)
 
-    def _taken_over(self, new: Settings) -> tuple[str, ...]:
+    def _taken_over(self, new: Settings, also: Sequence[tuple[str, Prepare]]) -> tuple[str, ...]:
         changed = new.changed(self._current)
-        if not changed:
-            return ()
         prepared: list[tuple[str, Prepared]] = []
         try:
-            for name, prepare in self._followers:
+            for name, prepare in (*(self._followers if changed else ()), *also):
                 prepared.append((name, _prepared(name, prepare, new, self._current)))
             for name, change in prepared:
                 _committed(name, change)
         except Exception:
             _abort(prepared)
             raise
-        self._current = new
-        self._generation += 1
+        if changed:
+            self._current = new
+            self._generation += 1
         return changed
 
 

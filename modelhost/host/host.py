@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from types import TracebackType
 
 from modelhost.config.hangup import reload_on_hangup
 from modelhost.config.model import Settings
-from modelhost.config.reload import Configuration, Reload
+from modelhost.config.reload import Configuration, Prepare, Reload
 from modelhost.errors import ConfigError
 from modelhost.host import reloading, upkeep
 from modelhost.host.absent import Absences
@@ -25,7 +25,7 @@ from modelhost.host.rejected import Rejections
 from modelhost.host.request import Request
 from modelhost.host.shelf import Shelf
 from modelhost.host.switches import Switches
-from modelhost.host.watch import Answered, Watcher, Watchers, watched
+from modelhost.host.watch import Answered, Signalled, Watcher, Watchers, watched
 from modelhost.host.wiring import Wiring
 from modelhost.loading.base import Loaded, Loader
 from modelhost.loading.lease import Key
@@ -44,7 +44,7 @@ class ModelHost:
     """Everything that a service needs to serve versions of its models. `open` makes one; `close` frees all.
 
     `promote`, `rollback`, `load` and `unload` are those of Switches. `registry`, `pool`, `serving`, `configuration` and
-    `shelf` are open to whoever needs more than is here.
+    `shelf` are open to whoever needs more than is here; `workers`: processes among which the memory is divided.
     """
 
     def __init__(
@@ -64,13 +64,14 @@ class ModelHost:
 
         self.configuration = configuration
         self.registry = registry
+        self.workers = configuration.current.memory.workers if workers is None else workers
         self._wiring = Wiring.of(configuration.current, chance)
         self.watchers = Watchers()
         kept, checks = watched(loaders, checks_in(current), self.watchers)
         self.pool = Pool(
             ForLoading(registry, current),
             kept,
-            budget_of(configuration.current, configuration.current.memory.workers if workers is None else workers),
+            budget_of(configuration.current, self.workers),
             placement=placement_in(current),
             checks=checks,
         )
@@ -145,7 +146,7 @@ class ModelHost:
                 host.start()
             host.keep_up(upkeep_seconds)
             if hangup and threading.current_thread() is threading.main_thread():
-                host._closing.append(reload_on_hangup(host))
+                host._closing.append(reload_on_hangup(Signalled(host.reload, host.watchers)))
         except BaseException:
             host.close(0.0)
             raise
@@ -223,21 +224,26 @@ class ModelHost:
         """`grant` for an event loop, which it never blocks."""
         return await self._granter.grant_async(facts, about, wait)
 
+    @property
+    def unrecorded(self) -> int:
+        """How many requests the record that the configuration names lacks: its queue was full, or the disk."""
+        return self._notes.dropped
+
     def ended(self, request: Request, answered: Answered) -> None:
         """Counts and records a request that ended."""
         self.watchers.tell(answered)
         self._notes.record(request, answered)
 
     def watch(self, watcher: Watcher) -> Callable[[], None]:
-        """Tells `watcher` of every request that ends and every load that fails; returns what ends that."""
+        """Tells `watcher` of requests that end, loads that fail, reloads by a signal; returns what ends that."""
         return self.watchers.add(watcher)
 
     # -- configuration ---------------------------------------------------------------------------------------------
 
-    def reload(self, who: str = "", why: str = "") -> Reload:
+    def reload(self, who: str = "", why: str = "", also: Sequence[tuple[str, Prepare]] = ()) -> Reload:
         """Reads the configuration again: it takes over as a whole or not at all. Never raises. `who` asks for it, and
-        `why`, are for the log."""
-        outcome = self.configuration.reload(who, why)
+        `why`, are for the log; `also`: who is asked too, by name, before anything is taken over."""
+        outcome = self.configuration.reload(who, why, also)
         if not outcome.ok:
             return outcome
         if self.absences.warnings():  # what was published a moment ago is no reason for one

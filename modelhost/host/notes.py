@@ -26,14 +26,15 @@ def service_name(settings: Settings, folder: Path) -> str:
 
 
 class Notes:
-    """Records each request that has an input, where the configuration wants that; tells of each switch. `folder`: that
-    of the configuration."""
+    """Records each request, where the configuration wants that; tells of each switch. `folder`: that of the
+    configuration."""
 
     def __init__(self, serving: Serving, settings: Settings, folder: Path) -> None:
         self._serving = serving
         self._folder = folder
         self._preview = 0
         self._recorder: Recorder | None = None
+        self._dropped = 0  # by the recorders before
         self._unsubscribe: Callable[[], None] = lambda: None
         _demand_file(settings.http.record)
         self._take(settings)
@@ -43,10 +44,16 @@ class Notes:
         """The record of requests, None where none is kept."""
         return self._recorder
 
+    @property
+    def dropped(self) -> int:
+        """How many requests are not in the record that should be."""
+        recorder = self._recorder
+        return self._dropped + (recorder.dropped if recorder else 0)
+
     def record(self, request: Request, answered: Answered) -> None:
         """Hands one request over to the record. Never waits, never raises."""
-        recorder = self._recorder
-        if recorder is None or request.input is None:
+        recorder, text = self._recorder, request.input
+        if recorder is None:
             return
         recorder.record(
             RequestRecord(
@@ -56,8 +63,10 @@ class Notes:
                 version=answered.version,
                 variant=answered.variant,
                 reason=request.reason,
-                input_hash=input_hash(request.input),
-                preview=preview(request.input, self._preview),
+                outcome="failed" if answered.failed else "answered",
+                versions=request.versions,
+                input_hash=None if text is None else input_hash(text),
+                preview=None if text is None else preview(text, self._preview),
                 confidence=request.confidence,
                 latency_ms=answered.seconds * 1000,
             )
@@ -81,6 +90,7 @@ class Notes:
             self._preview = new.http.record.preview if new.http.record else 0
             if before is not None:
                 before.close()
+                self._dropped += before.dropped
         if old is None or (new.notify, new.name) != (old.notify, old.name):
             self._unsubscribe()
             urls = [each.get_secret_value() for each in new.notify]

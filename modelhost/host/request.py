@@ -30,8 +30,8 @@ class Grants(Protocol):
 class Request:
     """`with` or `async with` host.request(…) as models: `models["model"].model(…)`.
 
-    `id` names the request in records; `input` and `confidence` may be set for the record, which is kept only where an
-    `input` is. Everything else may be read inside the block and after it.
+    `id` names the request in records; `input` and `confidence` may be set for the record, which has no hash and no
+    preview of a request without an `input`. Everything else may be read inside the block and after it.
     """
 
     def __init__(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from modelhost.config.reload import Reload
 from modelhost.loading.base import Loaded, Loader, Placement
 from modelhost.loading.bring import Check
 from modelhost.loading.wanted import GivenUp
@@ -42,7 +43,15 @@ class LoadFailure:
     error: str
 
 
-Watcher = Callable[[Answered | LoadFailure], object]
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """A reload that a signal asked for, and how it went."""
+
+    who: str
+    outcome: Reload
+
+
+Watcher = Callable[[Answered | LoadFailure | Reloaded], object]
 
 
 class Watchers:
@@ -63,13 +72,27 @@ class Watchers:
 
         return remove
 
-    def tell(self, what: Answered | LoadFailure) -> None:
+    def tell(self, what: Answered | LoadFailure | Reloaded) -> None:
         """Never raises."""
         for watcher in self._watchers:
             try:
                 watcher(what)
             except Exception:
                 _log.exception("a watcher failed to hear of %s", what)
+
+
+class Signalled:
+    """Reloads on a signal are told: nobody is there who would hear an answer."""
+
+    def __init__(self, reload: Callable[[str], Reload], watchers: Watchers) -> None:
+        self._reload = reload
+        self._watchers = watchers
+
+    def reload(self, who: str) -> Reload:
+        """Never raises."""
+        outcome = self._reload(who)
+        self._watchers.tell(Reloaded(who, outcome))
+        return outcome
 
 
 class WatchedLoader:

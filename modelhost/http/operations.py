@@ -10,10 +10,12 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelhost.errors import ConfigError, InvalidRequest
+from modelhost.http.agreement import Agreement
 from modelhost.http.control import Control, Switched, past
 from modelhost.http.door import Door
 from modelhost.http.roles import Role
 from modelhost.http.route import Route
+from modelhost.http.siblings import Siblings
 from modelhost.http.standing import standing
 from modelhost.registry.base import Status
 from modelhost.serving.destinations import Asked
@@ -72,7 +74,7 @@ class Nothing(_Asked):
     reason: str = Field(default="", max_length=2000)
 
 
-def routes(door: Door, control: Control) -> APIRouter:
+def routes(door: Door, control: Control, siblings: Siblings, together: Agreement) -> APIRouter:
     """promote, rollback, restore, status, history, reload."""
     router = APIRouter(route_class=Route, tags=["operations"])
     host = door.host
@@ -148,7 +150,7 @@ def routes(door: Door, control: Control) -> APIRouter:
         async with door.acting(request, Role.ADMIN, "reload") as action:
             action.why = (await door.asked(request, Nothing)).reason
             await door.begun(action)
-            outcome = await door.apart(action.what, host.reload, action.who, action.why)
+            outcome, processes = await door.apart(action.what, together.reload, action.who, action.why)
             action.target = list(outcome.changed)
             if not outcome.ok:
                 raise ConfigError(outcome.error, f"generation {outcome.generation} of the configuration stays")
@@ -156,12 +158,13 @@ def routes(door: Door, control: Control) -> APIRouter:
             "generation": outcome.generation,
             "changed": list(outcome.changed),
             "warnings": list(outcome.warnings),
+            "processes": processes,
         }
 
     @router.get("/status")
     async def status(request: Request) -> dict[str, Any]:
         await door.demand(request, Role.VIEWER)
-        return await door.apart("status", standing, host, control)
+        return await door.apart("status", standing, host, control, siblings)
 
     @router.get("/history")
     async def history(

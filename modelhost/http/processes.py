@@ -1,8 +1,11 @@
-"""Processes of one service behind one port: each shows its metrics to the others, so that any of them answers for all.
+"""Processes of one service behind one port: each shows its metrics to the others, so that any of them answers for all,
+and they agree on what all of them do.
 
 They find each other by sockets in a folder, `<host>-<pid>-<random>.sock`, and are those of one port where they hold the
 same listening socket, as workers of a server do: whoever has a port of its own is asked there. One that cannot be
 reached any more is gone, and its socket is removed; one that lives and says nothing in time is named as silent.
+
+Who asks sends one line: a word, and after a space whatever it takes. Nobody but the same user is answered.
 """
 
 from __future__ import annotations
@@ -11,11 +14,14 @@ import logging
 import os
 import re
 import socket
+import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+
+from modelhost.http.listening import answers_here
 
 _SUFFIX = ".sock"
 _FRESH = ".new"  # of one that does not listen yet
@@ -23,6 +29,10 @@ _BEGINS_WITHIN = 60.0  # seconds; what is older was killed before it did
 _WAITING = 64
 _ASKER_SECONDS = 5.0
 _PATIENCE_OF_A_CONNECT = 0.5  # seconds; the kernel answers it, whatever the other process does
+_LONGEST_LINE = 1 << 16
+SHOW, HERE = "show", "here"
+Hearer = Callable[[socket.socket, str], object]
+"""Answers one question: the socket of who asks, and what came after the word."""
 _log = logging.getLogger(__name__)
 
 
@@ -30,17 +40,33 @@ class Processes:
     """This process among those of one `folder`; `show` gives what it tells of itself. `name` is its number, and
     `is_beside` says of another's number whether it answers at the same port.
 
-    Where no socket can be had, it is alone, which is logged. Start it in the process that serves, after any fork.
+    `hearers`: word → who answers it, in a thread of its own. Where no socket can be had, it is alone, which is logged.
+    Start it in the process that serves, after any fork.
     """
 
-    def __init__(self, folder: Path, show: Callable[[], bytes], is_beside: Callable[[str], bool] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        show: Callable[[], bytes],
+        is_beside: Callable[[str], bool] | None = None,
+        hearers: Mapping[str, Hearer] | None = None,
+    ) -> None:
         self.name = str(os.getpid())
         self._folder = folder
-        self._show = show
+        self._hearers: dict[str, Hearer] = {
+            SHOW: lambda asker, _: asker.sendall(show()),
+            HERE: lambda asker, _: asker.sendall(b"here"),
+            **(hearers or {}),
+        }
         self._is_beside = is_beside or answers_here
         self._host = re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())
         self._path = folder / f"{self._host}-{self.name}-{os.urandom(4).hex()}{_SUFFIX}"
         self._listening: socket.socket | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the sockets are, which nobody else may enter."""
+        return self._folder
 
     def start(self) -> None:
         """Shows itself to the others from here on. Never raises."""
@@ -50,6 +76,7 @@ class Processes:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _near(self._folder) as near:
                 listening.bind(str(near / fresh.name))
+            fresh.chmod(0o600)  # the folder may be older than that: what is asked here may be an admin's act
             listening.listen(_WAITING)
             fresh.rename(self._path)  # after that: nobody takes one that does not listen yet for dead
         except OSError as error:
@@ -72,15 +99,39 @@ class Processes:
 
     def others(self, seconds: float) -> dict[str, bytes]:
         """Process → what it shows; empty for one that lives and says nothing within `seconds`, which are for all."""
-        deadline = time.monotonic() + seconds
-        found: dict[str, bytes] = {}
+        return self._asked(SHOW, seconds)
+
+    def beside(self, seconds: float) -> dict[str, bool]:
+        """Process → whether it answers within `seconds`, which are for all: those that live, at the same port."""
+        return {process: bool(said) for process, said in self._asked(HERE, seconds).items()}
+
+    def conversations(self, question: str) -> dict[str, socket.socket | None]:
+        """Process → an open socket to it, on which this line was sent; None for one that lives and does not take it.
+        To be closed by the caller."""
+        found: dict[str, socket.socket | None] = {}
+        for process, path in self._paths():
+            try:
+                found[process] = self._connected(path, question)
+            except (ConnectionRefusedError, FileNotFoundError):
+                path.unlink(missing_ok=True)
+            except OSError:
+                found[process] = None
+        return found
+
+    def _paths(self) -> Iterator[tuple[str, Path]]:
         with suppress(OSError):
             for path in sorted(self._folder.glob(f"{self._host}-*{_SUFFIX}")):
                 process = path.stem.split("-")[1]
-                if process == self.name or not self._is_beside(process):
-                    continue
+                if process != self.name and self._is_beside(process):
+                    yield process, path
+
+    def _asked(self, question: str, seconds: float) -> dict[str, bytes]:
+        deadline = time.monotonic() + seconds
+        found: dict[str, bytes] = {}
+        for process, path in self._paths():
+            with suppress(OSError):
                 try:
-                    found[process] = self._ask(path, deadline)
+                    found[process] = self._ask(path, question, deadline)
                 except (ConnectionRefusedError, FileNotFoundError):
                     path.unlink(missing_ok=True)
                 except OSError:
@@ -96,21 +147,31 @@ class Processes:
                 ):
                     continue
                 try:
-                    self._ask(path, time.monotonic())
+                    self._connected(path, HERE).close()
                 except (ConnectionRefusedError, FileNotFoundError):
                     path.unlink(missing_ok=True)
 
-    def _ask(self, path: Path, deadline: float) -> bytes:
+    def _ask(self, path: Path, question: str, deadline: float) -> bytes:
         """Raises ConnectionRefusedError for one that is gone, OSError for one that is silent."""
         parts: list[bytes] = []
-        with _near(self._folder) as near, closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as asking:
-            asking.settimeout(_PATIENCE_OF_A_CONNECT)
-            asking.connect(str(near / path.name))
+        with closing(self._connected(path, question)) as asking:
             asking.settimeout(_left(deadline))
             while part := asking.recv(1 << 16):
                 parts.append(part)
                 asking.settimeout(_left(deadline))
         return b"".join(parts)
+
+    def _connected(self, path: Path, question: str) -> socket.socket:
+        asking = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            asking.settimeout(_PATIENCE_OF_A_CONNECT)
+            with _near(self._folder) as near:
+                asking.connect(str(near / path.name))
+            asking.sendall(question.encode() + b"\n")
+        except BaseException:
+            asking.close()
+            raise
+        return asking
 
     def _run(self, listening: socket.socket) -> None:
         while self._listening is listening:
@@ -118,55 +179,42 @@ class Processes:
                 asker, _ = listening.accept()
             except OSError:
                 return  # closed
-            with closing(asker):
-                try:
-                    asker.settimeout(_ASKER_SECONDS)
-                    asker.sendall(self._show())
-                except OSError:
-                    continue  # the asker has left
-                except Exception:  # a metric that fails: the thread must live on
-                    _log.exception("another process was not told the metrics of this one")
+            try:
+                threading.Thread(target=self._hear, args=(asker,), name="modelhost-process", daemon=True).start()
+            except RuntimeError:
+                self._hear(asker)
+
+    def _hear(self, asker: socket.socket) -> None:
+        with closing(asker):
+            try:
+                asker.settimeout(_ASKER_SECONDS)
+                word, _, rest = read_line(asker).partition(" ")
+                hearer = self._hearers.get(word)
+                if hearer is not None and _user_of(asker) in (os.getuid(), 0):
+                    hearer(asker, rest)
+            except OSError:
+                return  # the asker has left
+            except Exception:  # such as a metric that fails
+                _log.exception("another process of this service was not answered")
 
 
-def answers_here(process: str) -> bool:
-    """Whether another process has a socket that this one listens at; False where /proc does not say."""
-    here = _listening_at()
-    try:
-        return any(_inode(each) in here for each in Path(f"/proc/{process}/fd").iterdir())
-    except OSError:
-        return False
+def read_line(asker: socket.socket) -> str:
+    """One line, without its end; nothing where the other has left. Raises OSError, TimeoutError."""
+    content = b""
+    while not content.endswith(b"\n"):
+        part = asker.recv(1)  # no byte of what comes after it
+        if not part or len(content) > _LONGEST_LINE:
+            return ""
+        content += part
+    return content[:-1].decode("utf-8", "replace")
 
 
-def _listening_at() -> set[int]:
-    """Inodes of the sockets at which this process waits for callers."""
-    found: set[int] = set()
-    with suppress(OSError):
-        for path in Path("/proc/self/fd").iterdir():
-            with suppress(OSError):
-                if (inode := _inode(path)) is not None:
-                    with _copy(int(path.name)) as each:
-                        if each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                            found.add(inode)
-    return found
-
-
-def _copy(descriptor: int) -> socket.socket:
-    """Raises OSError where it is no socket any more: the number was another file's in the meantime."""
-    copy = os.dup(descriptor)
-    try:
-        return socket.socket(fileno=copy)
-    except OSError:
-        os.close(copy)
-        raise
-
-
-def _inode(link: Path) -> int | None:
-    """Of the socket that a file descriptor is; None for anything else."""
-    try:
-        match = re.fullmatch(r"socket:\[(\d+)\]", str(link.readlink()))
-    except FileNotFoundError:  # closed meanwhile
-        return None
-    return int(match[1]) if match else None
+def _user_of(asker: socket.socket) -> int:
+    """The user number of who asks; that of this process where the system does not say."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return os.getuid()
+    _, user, _ = struct.unpack("3i", asker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return int(user)
 
 
 @contextmanager

@@ -12,18 +12,24 @@ from fastapi.exception_handlers import http_exception_handler
 from starlette.exceptions import HTTPException
 
 from modelhost.cluster.membership import Membership
-from modelhost.errors import ModelHostError
-from modelhost.host.host import ModelHost
+from modelhost.errors import ConfigError, ModelHostError
+from modelhost.host.host import UPKEEP_SECONDS, ModelHost
 from modelhost.host.request import Request as Models
-from modelhost.http import answers, operations, repository, v2, verifying
-from modelhost.http.control import Control, HostControl
+from modelhost.host.upkeep import Upkeep
+from modelhost.host.watch import Answered, LoadFailure, Reloaded
+from modelhost.http import agreement, answers, operations, repository, v2, verifying
+from modelhost.http.agreement import Agreement
+from modelhost.http.audit import Action
+from modelhost.http.control import Control
 from modelhost.http.door import MOST_BYTES, MOST_JSON_BYTES, STICKY_HEADER, Door
 from modelhost.http.headers import headers_of
 from modelhost.http.inference import Infer
-from modelhost.http.metrics import CONTENT_TYPE, Metrics
+from modelhost.http.metrics import CONTENT_TYPE, PROCESSES_FOLDER, Metrics
+from modelhost.http.processes import HERE, Processes
 from modelhost.http.replicas import ClusterControl
 from modelhost.http.roles import Caller, Role
 from modelhost.http.route import Route
+from modelhost.http.siblings import AloneControl, Siblings
 from modelhost.loading.base import Loaded, Loader
 from modelhost.routing import logs
 from modelhost.routing.features import Value
@@ -66,19 +72,33 @@ class ModelHttp:
         wait: float | None = 0.0,
         most_bytes: int = MOST_BYTES,
         most_json: int = MOST_JSON_BYTES,
+        upkeep_seconds: float = UPKEEP_SECONDS,
     ) -> None:
         self.host = host
         self.door = Door(host, most_bytes=most_bytes, most_json=most_json, sticky=sticky)
         self.door.prepare(host.settings)
         host.configuration.follow("http", self.door.prepare)
         self.membership = membership
-        self.control = control or (HostControl(host) if membership is None else ClusterControl(membership))
-        self.metrics = Metrics(host, self.control, membership.follower.name if membership else "")
+        self._processes = Processes(
+            host.serving.history.path.with_name(PROCESSES_FOLDER),
+            lambda: self.metrics.packed(),
+            hearers={
+                HERE: lambda asker, _: asker.sendall(b"serves" if host.serving.live.serving() else b""),
+                agreement.WORD: lambda asker, rest: together.hear(asker, rest),
+            },
+        )
+        together = Agreement(host, self._processes)
+        self.siblings = Siblings(self._processes, follows=bool(membership or control), workers=host.workers)
+        alone = AloneControl(host, self.siblings.demand_none)
+        self.control = control or (alone if membership is None else ClusterControl(membership))
+        self.metrics = Metrics(host, self.control, self._processes, membership.follower.name if membership else "")
+        self._processes.start()
+        self._ends = (host.watch(self._heard), Upkeep(self.siblings.look, upkeep_seconds).close, self._processes.close)
         self.router = APIRouter(responses={"default": {"model": answers.Problem, "description": "What went wrong"}})
         routers = [
             v2.routes(self.door, self.control, infer or {}, inference, wait),
             repository.routes(self.door, self.control),
-            operations.routes(self.door, self.control),
+            operations.routes(self.door, self.control, self.siblings, together),
             verifying.routes(self.door),
             self._metrics_route(metrics),
         ]
@@ -109,6 +129,7 @@ class ModelHttp:
         """
         opened = ModelHost.open(configuration, loaders, start=False, **host)
         membership: Membership | None = None
+        made: ModelHttp | None = None
         try:
             if opened.settings.cluster is not None:
                 membership = Membership.of(opened)
@@ -122,12 +143,15 @@ class ModelHttp:
                 wait=wait,
                 most_bytes=most_bytes,
                 most_json=most_json,
+                upkeep_seconds=host.get("upkeep_seconds", UPKEEP_SECONDS),
             )
             (membership or opened).start()  # after that: what a start has to tell is counted too
             return made
         except BaseException:
             if membership is not None:
                 membership.close()
+            if made is not None:
+                made._end()
             opened.close(0.0)
             raise
 
@@ -159,8 +183,13 @@ class ModelHttp:
         """Leaves the cluster, where it is in one, counts nothing any more, and closes the host."""
         if self.membership is not None:
             self.membership.close()
-        self.metrics.close()
+        self._end()
         self.host.close()
+
+    def _end(self) -> None:
+        self.metrics.close()
+        for end in self._ends:
+            end()
 
     async def facts(self, request: Request, *, key: str | None = None, **features: Value) -> RequestFacts:
         """What routing may know of a request: `facts(request, text_length=len(text))`.
@@ -179,6 +208,15 @@ class ModelHttp:
     def headers(self, models: Models) -> dict[str, str]:
         """What an answer says of itself: version, set, generation, variant, confidence, the id of the request."""
         return headers_of(models)
+
+    def _heard(self, what: Answered | LoadFailure | Reloaded) -> None:
+        """A reload that a signal asked for belongs into the audit trail as those of the API do."""
+        if isinstance(what, Reloaded):
+            outcome = what.outcome
+            action = Action("reload", who="signal", why=what.who, target=list(outcome.changed), error=outcome.error)
+            if not outcome.ok:
+                action.result, action.status = "refused", ConfigError.status
+            self.door.audit.write(action)
 
     def _metrics_route(self, role: Role | None) -> APIRouter:
         router = APIRouter(route_class=Route, tags=["metrics"])

@@ -8,12 +8,13 @@ from modelhost.cluster.lookout import Seen
 from modelhost.errors import ModelHostError
 from modelhost.host.host import ModelHost
 from modelhost.http.control import Control
+from modelhost.http.siblings import Siblings
 from modelhost.loading.memory import CPU
 from modelhost.loading.residency import Residency
 from modelhost.registry.base import Entry, Status
 
 
-def standing(host: ModelHost, control: Control) -> dict[str, Any]:
+def standing(host: ModelHost, control: Control, siblings: Siblings) -> dict[str, Any]:
     """A moment's picture; nothing in it is a secret, though it is for viewers only."""
     live = host.serving.live.serving()
     return {
@@ -40,6 +41,7 @@ def standing(host: ModelHost, control: Control) -> dict[str, Any]:
             "last_error": host.configuration.last_error,
             "warnings": list(host.absences.warnings()),
         },
+        "processes": siblings.plain(),
         **_members(control.seen(now=True)),
     }
 

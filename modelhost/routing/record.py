@@ -12,8 +12,9 @@ import os
 import queue
 import threading
 import weakref
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ _POLL_SECONDS = 0.2
 class RequestRecord:
     """What happened to one request. `confidence` in [0, 1], None where the model has none; `latency_ms` here.
 
-    `input_hash` is the sha256 of the input as UTF-8, `preview` its beginning; the sticky key is not kept.
+    `outcome`: `answered`, or `failed` where an exception left it. `versions`: component → version of the set that
+    answered. `input_hash` is the sha256 of the input as UTF-8, `preview` its beginning, both None where the service
+    names no input; the sticky key is not kept.
     """
 
     at: datetime
@@ -38,10 +41,12 @@ class RequestRecord:
     version: str
     variant: str
     reason: str
-    input_hash: str
-    preview: str
+    input_hash: str | None
+    preview: str | None
     confidence: float | None
     latency_ms: float
+    outcome: str = "answered"
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def line(self) -> bytes:
         """One JSON object and a newline, UTF-8."""
@@ -51,7 +56,9 @@ class RequestRecord:
             "component": self.component,
             "version": self.version,
             "variant": self.variant,
+            "versions": dict(self.versions),
             "reason": self.reason,
+            "outcome": self.outcome,
             "input_hash": self.input_hash,
             "preview": self.preview,
             "confidence": self.confidence,

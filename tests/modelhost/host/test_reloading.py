@@ -97,13 +97,44 @@ def test_requests_are_recorded_where_the_configuration_wants_that(service: Servi
     assert host.reload().ok
     with host.request() as models:
         models.input, models.confidence = "abcdefgh", 0.5
-    with host.request():
-        pass
     host.close()
     (line,) = (service.path / "requests.jsonl").read_text().splitlines()
     noted = json.loads(line)
     assert (noted["version"], noted["preview"], noted["confidence"]) == ("1.0.0", "abc…", 0.5)
-    assert noted["id"] == models.id
+    assert noted["versions"] == {"model": "1.0.0", "tokenizer": "1.0.0"}
+    assert (noted["id"], noted["outcome"]) == (models.id, "answered")
+
+
+def test_a_request_without_an_input_and_one_that_failed_are_recorded_as_what_they_are(service: Service) -> None:
+    service.pair("1.0.0")
+    host = service.open(FLAT + "http: {record: {path: requests.jsonl, preview: 4}}\n")
+    with host.request():
+        pass
+    with pytest.raises(ZeroDivisionError), host.request() as models:
+        models.input = "ab"
+        raise ZeroDivisionError
+    host.close()
+    noted = [json.loads(line) for line in (service.path / "requests.jsonl").read_text().splitlines()]
+    assert [(each["input_hash"] is None, each["preview"], each["outcome"]) for each in noted] == [
+        (True, None, "answered"),
+        (False, "ab", "failed"),
+    ]
+
+
+def test_what_the_record_lacks_is_counted_over_a_reload(service: Service) -> None:
+    service.pair("1.0.0")
+    record = "http: {{record: {{path: requests.jsonl, keep: {}}}}}\n"
+    host = service.open(FLAT + record.format(1))
+    (service.path / "requests.jsonl").unlink()
+    (service.path / "requests.jsonl").mkdir()  # nobody can write it any more
+    for dropped in (1, 2):
+        with host.request():
+            pass
+        eventually(lambda dropped=dropped: host.unrecorded == dropped)  # type: ignore[misc]
+    (service.path / "requests.jsonl").rmdir()
+    service.write(FLAT + record.format(2))
+    assert host.reload().ok
+    assert host.unrecorded == 2
 
 
 def of_model(host: ModelHost) -> list[str]:

@@ -105,6 +105,18 @@ def test_the_service_runs_routes_switches_and_reloads(tmp_path: Path) -> None:
             return number
 
         _eventually(generation, 2)
+
+        def reloads() -> list[tuple[str, str, list[str], str]]:
+            trail = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+            return [(e["who"], e["why"], e["target"], e["result"]) for e in trail if e["what"] == "reload"]
+
+        taken = ("signal", "SIGHUP", ["components"], "done")
+        _eventually(reloads, [taken])
+        (tmp_path / "modelhost.yaml").write_text("nonsense: [")
+        server.send_signal(signal.SIGHUP)
+        _eventually(reloads, [taken, ("signal", "SIGHUP", [], "refused")])
+        recorded = (tmp_path / "requests.jsonl").read_text().splitlines()
+        assert json.loads(recorded[0])["preview"] == "en"
     finally:
         server.terminate()
         assert server.wait(60) in (0, -signal.SIGTERM)

@@ -46,6 +46,11 @@ def test_requests_memory_and_switches_per_component_and_version(site: Site) -> N
     assert found["modelhost_swaps_total", _both("model", "1.0.0")] == 1
     assert found["modelhost_rollbacks_total", _both("model", "1.1.0")] == 1
     assert found["modelhost_generation", ()] == 3
+    assert found["modelhost_load_seconds", _both("model", "1.1.0")] > 0
+    for kind in ("swap", "rollback"):
+        assert found["modelhost_swap_seconds_count", (("kind", kind),)] == 1
+        assert found["modelhost_swap_seconds_sum", (("kind", kind),)] > 0
+    assert found["modelhost_record_dropped_total", ()] == 0
 
 
 def test_a_load_that_fails_is_counted(site: Site) -> None:

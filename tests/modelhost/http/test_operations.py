@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -279,7 +280,8 @@ def test_a_reload_takes_over_or_says_why_not(site: Site) -> None:
     for name in ("model", "tokenizer"):
         site.ask("POST", f"/v2/repository/models/{name}/load?version=1.0.0", {}, role=Role.OPERATOR)
     taken = site.ask("POST", "/configuration/reload", {"reason": "a rule"}, role=Role.ADMIN)
-    assert taken.json() == {"generation": 2, "changed": ["routing"], "warnings": []}
+    processes = [str(os.getpid())]
+    assert taken.json() == {"generation": 2, "changed": ["routing"], "warnings": [], "processes": processes}
     assert site.ask("GET", "/say/x").json() == {"model": "model 1.0.0", "tokenizer": "tokenizer 1.0.0"}
     assert site.ask("GET", "/say/long").json()["model"] == "model 1.1.0"
 

@@ -6,10 +6,6 @@ import math
 import os
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,58 +13,14 @@ import requests
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from modelhost.http import processes
+from modelhost.http import listening
 from modelhost.http.exposition import packed, together
 from modelhost.http.processes import Processes
 from tests.modelhost.host.service import PAIR, Service
+from tests.modelhost.http.band import band
 from tests.modelhost.serving.workshop import eventually
 
-ROOT = Path(__file__).parents[3]
-APP = """
-from pathlib import Path
-
-from fastapi import FastAPI
-
-from modelhost.http.service import ModelHttp
-from tests.modelhost.serving.workshop import TextLoader
-
-http = ModelHttp.open(Path(__file__).with_name("modelhost.yaml"), {"safetensors": TextLoader()}, workers=2)
-app = FastAPI(lifespan=http.lifespan)
-http.install(app)
-
-
-@app.get("/say")
-async def say() -> str:
-    async with http.host.request() as models:
-        return models["model"].model()
-"""
 Samples = dict[str, dict[str, float]]  # name → process → value, added up over all other labels
-
-
-@contextmanager
-def _workers(service: Service, count: int) -> Iterator[str]:
-    (service.path / "site_with_workers.py").write_text(APP)
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(64)
-        listening.set_inheritable(True)
-        handle = listening.fileno()
-        command = ["uvicorn", "site_with_workers:app", "--app-dir", str(service.path), "--log-level", "warning"]
-        server = subprocess.Popen(
-            [sys.executable, "-m", *command, "--fd", str(handle), "--workers", str(count)],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            pass_fds=[handle],
-        )
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    try:
-        yield url
-    finally:
-        server.terminate()
-        try:
-            server.wait(60)
-        finally:
-            server.kill()
 
 
 def _scrape(url: str) -> Samples:
@@ -90,11 +42,12 @@ def test_each_of_two_workers_answers_a_scrape_for_both(tmp_path: Path) -> None:
     service = Service(tmp_path)
     service.pair("1.0.0")
     service.write(PAIR)
-    with _workers(service, 2) as url:
+    with band(service, 2) as site:
+        url = site.url
         eventually(lambda: list(_scrape(url).get("modelhost_ready", {}).values()) == [1.0, 1.0])
         for _ in range(30):
             with requests.get(f"{url}/say", timeout=60) as answer:
-                assert answer.json() == "model 1.0.0"
+                assert answer.json()[1] == "model 1.0.0"
         scrapes = [_scrape(url) for _ in range(8)]
         assert [sum(found["modelhost_requests_total"].values()) for found in scrapes] == [30.0] * 8
         processes = set(scrapes[0]["modelhost_process_up"])
@@ -112,7 +65,8 @@ def test_a_process_alone_names_none(tmp_path: Path) -> None:
     service = Service(tmp_path)
     service.pair("1.0.0")
     service.write(PAIR)
-    with _workers(service, 1) as url:
+    with band(service, 1) as site:
+        url = site.url
         eventually(lambda: _answers(url))
         assert _scrape(url)["modelhost_ready"] == {"": 1.0}
 
@@ -173,13 +127,13 @@ def test_one_that_begins_takes_another_that_begins_for_dead_only_when_that_takes
 def test_a_socket_that_is_a_file_by_the_time_it_is_looked_at_leaves_no_descriptor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.socket() as listening, (tmp_path / "file").open("w"):
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        assert processes.answers_here(str(os.getpid()))
-        monkeypatch.setattr(processes, "_inode", lambda link: 1)
+    with socket.socket() as bound, (tmp_path / "file").open("w"):
+        bound.bind(("127.0.0.1", 0))
+        bound.listen()
+        assert listening.answers_here(str(os.getpid()))
+        monkeypatch.setattr(listening, "_inode", lambda link: 1)
         before = len(list(Path("/proc/self/fd").iterdir()))
-        assert processes.answers_here(str(os.getpid()))
+        assert listening.answers_here(str(os.getpid()))
         assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 

@@ -8,6 +8,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,7 +42,8 @@ def lines(*paths: Path) -> list[dict[str, object]]:
 
 def test_each_request_is_one_json_line_with_all_that_analysis_needs(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "deep" / "requests.jsonl")
-    assert recorder.record(a_record(1))
+    in_full = replace(a_record(1), outcome="failed", versions={"model": "1.3.0", "tokenizer": "1.1.0"})
+    assert recorder.record(in_full)
     recorder.close()
     [line] = lines(recorder.path)
     assert line == {
@@ -50,7 +52,9 @@ def test_each_request_is_one_json_line_with_all_that_analysis_needs(tmp_path: Pa
         "component": "translation",
         "version": "1.3.0",
         "variant": "AB:treatment",
+        "versions": {"model": "1.3.0", "tokenizer": "1.1.0"},
         "reason": "weight AB:treatment",
+        "outcome": "failed",
         "input_hash": hashlib.sha256("你好\n".encode()).hexdigest(),
         "preview": "你好\n",
         "confidence": 0.9,
