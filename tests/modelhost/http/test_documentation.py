@@ -122,6 +122,35 @@ def test_the_service_runs_routes_switches_and_reloads(tmp_path: Path) -> None:
         assert server.wait(60) in (0, -signal.SIGTERM)
 
 
+def test_weights_of_torch_are_loaded_by_the_stock_loader_as_written(tmp_path: Path) -> None:
+    files = _files()
+    (tmp_path / "weights.py").write_text(files["weights.py"])
+    (tmp_path / "out").mkdir()
+    about = re.search(r"^about = \{.*?^\}$", files["publish.py"], re.MULTILINE | re.DOTALL)
+    assert about is not None
+    (tmp_path / "try.py").write_text(
+        "import platform, torch, weights\n"
+        "from modelhost.host.host import ModelHost\n"
+        "from modelhost.registry.base import Status\n"
+        "from modelhost.registry.directory import DirectoryRegistry\n"
+        "from modelhost.registry.publish import publish\n"
+        "text, version = {'name': 'x', 'datatype': 'FP32', 'shape': [-1, 4]}, '1.0.0'\n"
+        f"{about[0]}\n"
+        "about |= {'component': 'model', 'loader': 'safetensors'}\n"
+        "about['environment'] = {'python': platform.python_version(), 'packages': {'torch': torch.__version__}}\n"
+        "module = weights.build(None)\n"
+        "weights.save(module, 'out')\n"
+        "publish('models', 'out', about, who='ann')\n"
+        "DirectoryRegistry('models').mark('model', version, Status.STABLE, 'ann', 'looked at')\n"
+        "open('modelhost.yaml', 'w').write('registry: {root: models}\\ncomponents: {model: {threads: 1}}\\n')\n"
+        "with ModelHost.open('modelhost.yaml', weights.loaders, hangup=False) as host:\n"
+        "    asked = torch.ones(1, 4)\n"
+        "    with host.request() as models:\n"
+        "        print(torch.equal(models['model'].model(asked), module(asked)))\n"
+    )
+    assert _run(tmp_path, "try.py") == "True"
+
+
 def test_with_the_line_of_the_cluster_processes_switch_together_and_one_that_was_killed_catches_up(
     tmp_path: Path,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,21 @@ def fill(place: Place, tmp_path: Path, *versions: str) -> RemoteRegistry:
     for version in versions[:-1]:
         registry.mark("model", version, Status.STABLE, "anna", "measured")
     return registry
+
+
+@pytest.mark.parametrize("endpoint", ["AWS_ENDPOINT_URL", "FSSPEC_S3_ENDPOINT_URL"])
+def test_keys_and_endpoint_of_a_bucket_come_from_the_environment(
+    s3: Place, s3_server: str, tmp_path: Path, cache: Path, endpoint: str
+) -> None:
+    fill(s3, tmp_path, "1.0.0", "1.1.0")
+    code = """
+    from modelhost.registry.remote import RemoteRegistry
+    print(RemoteRegistry(sys.argv[2], sys.argv[3]).find("model").version)
+    """
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+    with script(code, s3.url, cache, env={**os.environ, **keys, endpoint: s3_server}) as reader:
+        said, wrong = reader.communicate(timeout=120)
+    assert said == "1.0.0\n", wrong
 
 
 def test_it_answers_as_a_registry_does(place: Place, tmp_path: Path, cache: Path) -> None:
