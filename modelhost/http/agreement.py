@@ -74,6 +74,7 @@ class Agreement:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+            fcntl.flock(lock, fcntl.LOCK_UN)  # also of what a fork took along meanwhile
         finally:
             os.close(lock)
 

@@ -55,7 +55,8 @@ class ModelHttp:
     and `metrics`: the role that these need, None for anybody. `membership`: the host's place in a cluster, all of which
     it switches then; `close` leaves it. `control`: who carries out switches otherwise. `sticky`: the header by whose
     value an experiment assigns. `wait`: seconds that a request for a version which is not in memory waits for it.
-    `most_bytes` of a body, `most_json` of the JSON in it: larger tensors are sent as binary data. Raises ConfigError
+    `most_bytes` of a body, `most_json` of the JSON in it: larger tensors are sent as binary data. `upkeep_seconds`
+    between two looks for other processes behind the same port. Raises ConfigError
     for a file of tokens that cannot be read, and for an audit trail that cannot be written.
     """
 

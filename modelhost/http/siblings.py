@@ -35,8 +35,8 @@ class Siblings:
         self._said: tuple[str, ...] = ()
 
     def look(self) -> None:
-        """To be called now and then. What is there twice stays, and is warned of, once and by one of them."""
-        found = self._processes.beside(ANSWER_SECONDS)
+        """To be called now and then. What serves at two looks stays, and is warned of, once and by one of them."""
+        found = self._serving()
         self._lasting = frozenset(found).intersection(self._before)
         self._before = frozenset(found)
         said = tuple(self._warnings(self._lasting))
@@ -64,7 +64,11 @@ class Siblings:
     def plain(self) -> dict[str, Any]:
         """This process, those beside it at this moment, and what is wrong about that."""
         found = self._processes.beside(ANSWER_SECONDS)
-        return {"here": self._processes.name, "beside": sorted(found), "warnings": self._warnings(found)}
+        serving = [name for name, serves in found.items() if serves]
+        return {"here": self._processes.name, "beside": list(found), "warnings": self._warnings(serving)}
+
+    def _serving(self) -> list[str]:
+        return [name for name, serves in self._processes.beside(ANSWER_SECONDS).items() if serves]
 
     def _warnings(self, found: Collection[str]) -> list[str]:
         all_of_them = sorted((self._processes.name, *found), key=int)

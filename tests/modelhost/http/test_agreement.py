@@ -7,11 +7,15 @@ import os
 import signal
 import socket
 import stat
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 
+from modelhost.errors import Unavailable
 from modelhost.http.agreement import WORD, Agreement
 from modelhost.http.processes import Processes, read_line
 from tests.modelhost.host.service import PAIR, Service
@@ -39,10 +43,15 @@ def test_it_is_taken_over_by_every_process_and_the_answer_names_them(
 ) -> None:
     service, site, processes = two
     service.write(OLDER)
-    for generation in (2, 2):  # whichever is asked the second time, it has it
-        taken = site.ask("POST", "/configuration/reload", {"reason": "older"})
-        assert (taken.status_code, taken.json()["processes"]) == (200, processes), taken.text
-        assert taken.json()["generation"] == generation
+
+    def reload(number: int) -> requests.Response:
+        return site.ask("POST", "/configuration/reload", {"reason": f"older, {number}"})
+
+    for _ in range(2):  # whichever is asked the second time, it has it
+        with ThreadPoolExecutor(4) as pool:  # who asks each other at once does not wait for ever
+            for taken in pool.map(reload, range(4)):
+                assert (taken.status_code, taken.json()["processes"]) == (200, processes), taken.text
+                assert taken.json()["generation"] == 2
         assert site.said() == {each: {"model 1.0.0"} for each in processes}
     (folder,) = site.path.glob("state/processes")
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -101,3 +110,37 @@ def test_one_that_is_ready_and_hears_nothing_more_leaves_all_as_it_was(site: Sit
         assert host.serving.current().versions["model"] == "1.0.0"
     finally:
         asked.close()
+
+
+@pytest.mark.parametrize(("last", "why"), [("", "it ended"), ('refused "a full disk"\n', "a full disk")])
+def test_one_that_fails_between_the_two_steps_is_named_and_so_is_who_has_it(
+    site: Site, tmp_path: Path, last: str, why: str
+) -> None:
+    service = site.service
+    service.pair("1.0.0", "1.1.0")
+    host = service.open(CONFIGURATION)
+    here = Processes(tmp_path / "processes", lambda: b"", is_beside=lambda process: True)
+    here.start()
+    (own,) = here.folder.iterdir()
+    heard: list[str] = []
+
+    def answer(listening: socket.socket) -> None:
+        asker, _ = listening.accept()
+        with asker:
+            heard.append(read_line(asker).split(" ")[0])
+            asker.sendall(b"hearing\nready\n")
+            heard.append(read_line(asker))
+            asker.sendall(last.encode())
+
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(own.with_name(f"{own.name.split('-')[0]}-1-0.sock")))
+        other.listen()
+        thread = threading.Thread(target=answer, args=(other,))
+        thread.start()
+        service.write(OLDER)
+        with pytest.raises(Unavailable, match=f"taken over by {os.getpid()}, and not by all: process 1: {why}"):
+            Agreement(host, here).reload("ann", "older")
+        thread.join()
+    here.close()
+    assert heard == [WORD, "commit"]
+    assert host.serving.current().versions["model"] == "1.0.0"
