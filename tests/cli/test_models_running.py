@@ -19,6 +19,7 @@ from release.ledger.store import Ledger
 from release.verdict import Outcome, Verdict
 from tests.cli.calling import Call
 from tests.support.translating import CASES, Translating
+from tests.support.versions import publishing
 
 ROOT = Path(__file__).parents[2]
 WHY = ("--reason", "for a test")
@@ -232,13 +233,17 @@ def test_collecting_keeps_what_the_service_has_in_memory(
 
 
 def test_collecting_without_a_manifest_keeps_what_a_named_service_serves(
-    call: Call, running: Translating, monkeypatch: pytest.MonkeyPatch
+    call: Call, running: Translating, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("RELEASE_MODELS_TOKEN", running.operator)
     for minor in range(3, 7):
         running.publish(f"1.{minor}.0", stable=True)
     where = ("--registry", str(running.registry))
     assert call("models", "gc", *where).code == 2
+    another = publishing(tmp_path / "another", tmp_path / "sources")
+    another("1.0.0", status="stable")
+    wrong = call("models", "gc", "--url", running.url, "--registry", str(tmp_path / "another"))
+    assert wrong.code == 2 and f"{running.url} serves translator 1.0.0, which is not in" in wrong.err
     said = call("models", "gc", "--json", "--url", running.url, *where)
     assert said.code == 0, said.err
     document = json.loads(said.out)

@@ -522,7 +522,7 @@ def gc(
             asked,
             in_use=[
                 *desk.switched_models(),
-                *used(asked.where, services, none_there=no_service, dry_run=dry_run, report=session.report),
+                *used(asked, services, none_there=no_service, dry_run=dry_run, report=session.report),
             ],
             pinned=pinned,
             keep=keep if keep is not None else section.keep if section is not None else 3,
