@@ -56,7 +56,7 @@ class Siblings:
         ]:
             if self._lasting.intersection(found) or time.monotonic() > deadline:
                 raise Conflict(
-                    f"{_named(found)} answer at this port beside {self._processes.name}, and none would follow",
+                    f"{_named(found)} at the same port as {self._processes.name} would not follow",
                     _REMEDY,
                 )
             time.sleep(0.1)
@@ -80,8 +80,9 @@ class Siblings:
             )
         if found and len(all_of_them) > self._workers:
             said.append(
-                f"{_named(all_of_them)} have the memory of {self._workers}, each its own budget: write memory: "
-                f"{{workers: {len(all_of_them)}}} into the configuration, and restart the service"
+                f"memory.workers is {self._workers}, and {_named(all_of_them)} are {len(all_of_them)}: together they may "
+                f"take more than the budget: write memory: {{workers: {len(all_of_them)}}} into the configuration, and "
+                "restart the service"
             )
         return said
 

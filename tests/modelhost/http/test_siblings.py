@@ -47,7 +47,7 @@ def test_two_workers_without_a_cluster_refuse_to_switch_one_of_them_and_say_whic
         alone, memory = site.status()["processes"]["warnings"]
         assert ", ".join(processes) in alone and LINE in alone
         assert "write memory: {workers: 2}" in memory
-        eventually(lambda: "have the memory of 1, each its own budget" in site.output())
+        eventually(lambda: "memory.workers is 1, and processes" in site.output())
         assert site.output().count("do not follow each other") == 1, "once, and by one of them"
 
 
@@ -98,7 +98,7 @@ def test_one_that_is_silent_keeps_nobody_from_going_back(
 ) -> None:
     siblings = Siblings(beside[0], follows=False, workers=2)
     siblings.demand_none(even_silent=False)
-    with pytest.raises(Conflict, match=f"process 1 answer.* beside {os.getpid()}"):
+    with pytest.raises(Conflict, match=f"process 1 at the same port as {os.getpid()} would not follow"):
         siblings.demand_none(even_silent=True)
     Siblings(beside[0], follows=True, workers=2).demand_none(even_silent=True)
 
