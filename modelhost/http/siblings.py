@@ -80,9 +80,9 @@ class Siblings:
             )
         if found and len(all_of_them) > self._workers:
             said.append(
-                f"memory.workers is {self._workers}, and {_named(all_of_them)} are {len(all_of_them)}: together they may "
-                f"take more than the budget: write memory: {{workers: {len(all_of_them)}}} into the configuration, and "
-                "restart the service"
+                f"memory.workers is {self._workers}, and {_named(all_of_them)} are {len(all_of_them)}: together they "
+                f"may take more than the budget: write memory: {{workers: {len(all_of_them)}}} into the configuration, "
+                "and restart the service"
             )
         return said
 

@@ -23,7 +23,7 @@ LINE = "write cluster: {group: NAME} into the configuration"
 
 
 def _switches() -> Iterator[tuple[str, dict[str, object]]]:
-    back = {"versions": {"model": "1.0.0", "tokenizer": "1.0.0"}, "reason": "x"}
+    back: dict[str, object] = {"versions": {"model": "1.0.0", "tokenizer": "1.0.0"}, "reason": "x"}
     yield "/promote", back
     yield "/rollback", {"reason": "x"}
     yield "/v2/repository/models/model/load?version=1.0.0", {}
