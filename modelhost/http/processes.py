@@ -2,8 +2,9 @@
 and they agree on what all of them do.
 
 They find each other by sockets in a folder, `<host>-<pid>-<random>.sock`, and are those of one port where they hold the
-same listening socket, as workers of a server do: whoever has a port of its own is asked there. One that cannot be
-reached any more is gone, and its socket is removed; one that lives and says nothing in time is named as silent.
+same listening socket, as workers of a server do: whoever has a port of its own is asked there, and one in another
+container, whose numbers are others, is none of them. One that cannot be reached any more is gone, and its socket is
+removed; one that lives and says nothing in time is named as silent.
 
 Who asks sends one line: a word, and after a space whatever it takes. Nobody but the same user is answered.
 """
@@ -34,6 +35,10 @@ SHOW, HERE = "show", "here"
 Hearer = Callable[[socket.socket, str], object]
 """Answers one question: the socket of who asks, and what came after the word."""
 _log = logging.getLogger(__name__)
+
+
+class _Elsewhere(OSError):
+    """Who listens is in no space of process numbers that is seen from here: the number in its name is another's."""
 
 
 class Processes:
@@ -112,6 +117,8 @@ class Processes:
         for process, path in self._paths():
             try:
                 found[process] = self._connected(path, question)
+            except _Elsewhere:
+                continue
             except (ConnectionRefusedError, FileNotFoundError):
                 path.unlink(missing_ok=True)
             except OSError:
@@ -132,6 +139,8 @@ class Processes:
             with suppress(OSError):
                 try:
                     found[process] = self._ask(path, question, deadline)
+                except _Elsewhere:
+                    continue
                 except (ConnectionRefusedError, FileNotFoundError):
                     path.unlink(missing_ok=True)
                 except OSError:
@@ -152,7 +161,7 @@ class Processes:
                     path.unlink(missing_ok=True)
 
     def _ask(self, path: Path, question: str, deadline: float) -> bytes:
-        """Raises ConnectionRefusedError for one that is gone, OSError for one that is silent."""
+        """Raises ConnectionRefusedError for one that is gone, OSError for one that is silent, _Elsewhere."""
         parts: list[bytes] = []
         with closing(self._connected(path, question)) as asking:
             asking.settimeout(_left(deadline))
@@ -167,6 +176,8 @@ class Processes:
             asking.settimeout(_PATIENCE_OF_A_CONNECT)
             with _near(self._folder) as near:
                 asking.connect(str(near / path.name))
+            if _credentials(asking)[0] == 0:
+                raise _Elsewhere
             asking.sendall(question.encode() + b"\n")
         except BaseException:
             asking.close()
@@ -190,7 +201,7 @@ class Processes:
                 asker.settimeout(_ASKER_SECONDS)
                 word, _, rest = read_line(asker).partition(" ")
                 hearer = self._hearers.get(word)
-                if hearer is not None and _user_of(asker) in (os.getuid(), 0):
+                if hearer is not None and _credentials(asker)[1] in (os.getuid(), 0):
                     hearer(asker, rest)
             except OSError:
                 return  # the asker has left
@@ -209,12 +220,14 @@ def read_line(asker: socket.socket) -> str:
     return content[:-1].decode("utf-8", "replace")
 
 
-def _user_of(asker: socket.socket) -> int:
-    """The user number of who asks; that of this process where the system does not say."""
+def _credentials(other: socket.socket) -> tuple[int, int]:
+    """Number and user of the process at the other end; the number is 0 where it has none that is seen from here. Those
+    of this process where the system does not say."""
     if not hasattr(socket, "SO_PEERCRED"):
-        return os.getuid()
-    _, user, _ = struct.unpack("3i", asker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    return int(user)
+        return os.getpid(), os.getuid()
+    said = other.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    process, user, _ = struct.unpack("3i", said)
+    return int(process), int(user)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import requests
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from modelhost.http import listening
+from modelhost.http import listening, processes
 from modelhost.http.exposition import packed, together
 from modelhost.http.processes import Processes
 from tests.modelhost.host.service import PAIR, Service
@@ -122,6 +122,24 @@ def test_one_that_begins_takes_another_that_begins_for_dead_only_when_that_takes
             second.close()
             assert fresh.exists() is stays
     first.close()
+
+
+def test_one_in_another_container_is_none_of_these_though_host_and_number_are_called_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Processes(tmp_path, lambda: b"", is_beside=lambda process: True)
+    here.start()
+    (own,) = tmp_path.iterdir()
+    other = tmp_path / f"{own.name.split('-')[0]}-1-0.sock"
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(other))
+        bound.listen()
+        assert here.beside(0.2) == {"1": False}
+        # what the kernel says of a number that is in no space of this process
+        monkeypatch.setattr(processes, "_credentials", lambda other: (0, os.getuid()))
+        assert here.beside(0.2) == here.others(0.2) == here.conversations("reload") == {}
+        assert other.exists(), "it is somebody's"
+    here.close()
 
 
 def test_a_socket_that_is_a_file_by_the_time_it_is_looked_at_leaves_no_descriptor(
