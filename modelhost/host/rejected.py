@@ -6,6 +6,7 @@ Marks are read before it is asked what serves: a rollback flips first and reject
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
@@ -66,16 +67,21 @@ class Rejections:
         self._shelf = shelf
         self._serving = serving
         self._told: set[str] = set()
+        self._lock = threading.Lock()
 
     def look(self) -> None:
         """Tells of what was not told yet, where the host is alone. After a refresh of the shelf."""
         live = self._serving.live.serving()
         if live is None or not self.alone:
             return
-        for each in self.among(live.versions):
-            if each.key not in self._told:
-                self._told.add(each.key)
-                self._serving.events.publish(each.event(live.generation, live.versions))
+        found = self.among(live.versions)
+        if self._serving.live.generation != live.generation:
+            return  # a rollback meanwhile, of whose mark this may be; the next look says more
+        with self._lock:  # upkeep and a switch may look at once
+            fresh = [each for each in found if each.key not in self._told]
+            self._told.update(each.key for each in fresh)
+        for each in fresh:
+            self._serving.events.publish(each.event(live.generation, live.versions))
 
     def among(self, versions: Mapping[str, str]) -> list[Rejected]:
         """Those of `versions` that are rejected. Asks the registry only about what the shelf knows to be so."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import pytest
+
 from modelhost.host.host import ModelHost
+from modelhost.host.rejected import Rejected
 from modelhost.registry.base import Status
 from modelhost.serving.events import Event
 from tests.modelhost.host.service import PAIR, Service, words
@@ -76,6 +81,25 @@ def test_neither_a_rollback_nor_the_mark_of_what_does_not_serve_is_an_alert(serv
     heard = heard_by(host)
     mark(service, "1.2.0", Status.REJECTED)
     host.rollback("translation", who="bob", reason="worse")
+    turns(host)
+    assert [(event.record.kind, event.alert) for event in heard] == [("rollback", False)]
+
+
+def test_a_rollback_while_the_marks_are_read_is_no_alert(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    service.pair("1.0.0", "1.1.0")
+    host = service.open(PAIR, upkeep_seconds=3600)
+    host.promote({"translation": "1.0.0"}, who="ann", why="compare")
+    host.promote({"translation": "1.1.0"}, who="ann", why="compare")
+    heard = heard_by(host)
+    among = host.rejections.among
+
+    def after_a_rollback(versions: Mapping[str, str]) -> list[Rejected]:
+        monkeypatch.undo()
+        host.rollback("translation", who="bob", reason="worse")
+        return among(versions)
+
+    monkeypatch.setattr(host.rejections, "among", after_a_rollback)
+    host.rejections.look()
     turns(host)
     assert [(event.record.kind, event.alert) for event in heard] == [("rollback", False)]
 
