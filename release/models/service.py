@@ -19,7 +19,7 @@ from release.models.base import Held, Switched, Verified
 _EVERYWHERE = ("/status", "/v2/repository/index")  # every model API has these, whatever it serves
 # What a service says of ways out in the words of HTTP, and earlier ones in those of code.
 _TOGETHER = re.compile(r'with (?:"together": true|together=True) (these|its mates) go back')
-_RESTORE = re.compile(r"restore it first(?: \(POST /restore/[^)]*\))?")
+_RESTORE = re.compile(r"restore it first(?: \(POST /restore/[^)]*\))?(?:, and promote it)?")
 VERSION_HEADER = "X-Model-Version"
 SET_HEADER = "X-Model-Set"
 _TOKEN = (

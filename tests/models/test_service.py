@@ -203,6 +203,10 @@ def test_what_is_no_model_api_is_called_that(text: bytes) -> None:
             "bert: slow; promote it with",
         ),
         ("restore it first, or name another", "promote it with --restore, or name another"),
+        (
+            "restore it first (POST /restore/a {version, reason}), and promote it, or name another",
+            "promote it with --restore, or name another",
+        ),
     ],
 )
 def test_a_way_out_is_told_in_the_words_of_the_command_line(hint: str, heard: str) -> None:
