@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from typing import Any
+from urllib.parse import unquote
 
 _SHORTEST_SECRET = 4
 
@@ -52,7 +53,11 @@ def _sender(address: str) -> Any:
 
 
 def _without_parts(text: str, address: str) -> str:
-    for part in re.split(r"[^A-Za-z0-9_.-]+", address.partition("://")[2]):
+    """`address` as it is written, and with its `%40` as the signs that apprise makes of them."""
+    secret = address.partition("://")[2]
+    written = [part for each in (secret, unquote(secret)) for part in re.split(r"[^A-Za-z0-9_.-]+", each)]
+    signs = [unquote(part) for part in re.split(r"[/:@?&=]+", secret)]
+    for part in sorted({*written, *signs}, key=len, reverse=True):
         if len(part) >= _SHORTEST_SECRET:
             text = text.replace(part, "…")
     return text
