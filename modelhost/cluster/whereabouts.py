@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _NUMBERS = Path("/proc/self/ns/pid")
+_SELF = Path("/proc/self")
 _STATE, _THREADS, _BEGAN = 0, 17, 19  # fields after the name, in proc_pid_stat(5)
 
 
@@ -54,6 +55,8 @@ def has_ended(process: Whereabouts | None) -> bool:
 @functools.lru_cache(maxsize=1)
 def _of(pid: int) -> Whereabouts | None:
     try:
+        if str(_SELF.readlink()) != str(pid):
+            return None  # /proc has the numbers of another namespace
         space = f"{_BOOT.read_text().strip()} {_NUMBERS.readlink()}"
         return Whereabouts(space=space, pid=pid, began=int(_fields(pid)[_BEGAN]))
     except (OSError, ValueError, IndexError):

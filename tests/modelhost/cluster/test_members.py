@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from modelhost.cluster import whereabouts
 from modelhost.cluster.members import Beat, Members, State
 from modelhost.cluster.place import DirectoryPlace
 from modelhost.cluster.whereabouts import Whereabouts, has_ended, here
@@ -62,6 +63,12 @@ def test_whose_process_has_ended_on_this_machine_is_dead_at_once(place: Director
         "taken": False,
         "silent": True,
     }
+
+
+def test_where_proc_has_the_numbers_of_another_namespace_nothing_is_known() -> None:
+    assert whereabouts._of.__wrapped__(os.getpid()) == here()
+    # as where /proc was mounted before this one's numbers began: what it calls `self` has another number
+    assert whereabouts._of.__wrapped__(os.getppid()) is None
 
 
 def test_a_killed_process_that_its_parent_has_not_looked_after_yet_has_ended() -> None:
