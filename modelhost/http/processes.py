@@ -14,13 +14,15 @@ from __future__ import annotations
 import logging
 import os
 import re
+import selectors
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from modelhost.http.listening import answers_here
 
@@ -133,18 +135,24 @@ class Processes:
                     yield process, path
 
     def _asked(self, question: str, seconds: float) -> dict[str, bytes]:
+        """All are asked at once: one that is silent takes nobody else's time."""
         deadline = time.monotonic() + seconds
-        found: dict[str, bytes] = {}
-        for process, path in self._paths():
-            with suppress(OSError):
-                try:
-                    found[process] = self._ask(path, question, deadline)
-                except _Elsewhere:
-                    continue
-                except (ConnectionRefusedError, FileNotFoundError):
-                    path.unlink(missing_ok=True)
-                except OSError:
-                    found[process] = b""
+        talks = self.conversations(question)
+        heard = {process: bytearray() for process in talks}
+        found = dict.fromkeys(talks, b"")
+        with selectors.DefaultSelector() as waiting, ExitStack() as ends:
+            for process, talk in talks.items():
+                if talk is not None:
+                    waiting.register(ends.enter_context(closing(talk)), selectors.EVENT_READ, process)
+            while waiting.get_map() and (left := deadline - time.monotonic()) > 0:
+                for key, _ in waiting.select(left):
+                    part = _part(key.fileobj)
+                    if part:
+                        heard[key.data] += part
+                        continue
+                    waiting.unregister(key.fileobj)
+                    if part is not None:
+                        found[key.data] = bytes(heard[key.data])
         return found
 
     def _sweep(self) -> None:
@@ -159,16 +167,6 @@ class Processes:
                     self._connected(path, HERE).close()
                 except (ConnectionRefusedError, FileNotFoundError):
                     path.unlink(missing_ok=True)
-
-    def _ask(self, path: Path, question: str, deadline: float) -> bytes:
-        """Raises ConnectionRefusedError for one that is gone, OSError for one that is silent, _Elsewhere."""
-        parts: list[bytes] = []
-        with closing(self._connected(path, question)) as asking:
-            asking.settimeout(_left(deadline))
-            while part := asking.recv(1 << 16):
-                parts.append(part)
-                asking.settimeout(_left(deadline))
-        return b"".join(parts)
 
     def _connected(self, path: Path, question: str) -> socket.socket:
         asking = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -220,6 +218,14 @@ def read_line(asker: socket.socket) -> str:
     return content[:-1].decode("utf-8", "replace")
 
 
+def _part(talk: Any) -> bytes | None:
+    """What has come; nothing at its end, and None where the other broke off."""
+    try:
+        return bytes(talk.recv(1 << 16))
+    except OSError:
+        return None
+
+
 def _credentials(other: socket.socket) -> tuple[int, int]:
     """Number and user of the process at the other end; the number is 0 where it has none that is seen from here. Those
     of this process where the system does not say."""
@@ -241,9 +247,3 @@ def _near(folder: Path) -> Iterator[Path]:
         yield Path(f"/proc/self/fd/{handle}")
     finally:
         os.close(handle)
-
-
-def _left(deadline: float) -> float:
-    if (left := deadline - time.monotonic()) <= 0:
-        raise TimeoutError("too late")
-    return left

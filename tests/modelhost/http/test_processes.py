@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from modelhost.http import listening, processes
 from modelhost.http.exposition import packed, together
-from modelhost.http.processes import Processes
+from modelhost.http.processes import Processes, read_line
 from tests.modelhost.host.service import PAIR, Service
 from tests.modelhost.http.band import band
 from tests.modelhost.serving.workshop import eventually
@@ -122,6 +123,30 @@ def test_one_that_begins_takes_another_that_begins_for_dead_only_when_that_takes
             second.close()
             assert fresh.exists() is stays
     first.close()
+
+
+def test_one_that_is_silent_takes_nobody_elses_time(tmp_path: Path) -> None:
+    here = Processes(tmp_path, lambda: b"", is_beside=lambda process: True)
+    here.start()
+    (own,) = tmp_path.iterdir()
+    host = own.name.split("-")[0]
+
+    def answer(listening: socket.socket) -> None:
+        for _ in range(2):
+            asker, _ = listening.accept()
+            with asker:
+                asker.sendall(read_line(asker).encode() + b" is answered")
+
+    with socket.socket(socket.AF_UNIX) as silent, socket.socket(socket.AF_UNIX) as well:
+        for number, each in enumerate((silent, well), 1):  # the silent one is asked first
+            each.bind(str(tmp_path / f"{host}-{number}-0.sock"))
+            each.listen()
+        thread = threading.Thread(target=answer, args=(well,))
+        thread.start()
+        assert here.beside(5.0) == {"1": False, "2": True}
+        assert here.others(5.0) == {"1": b"", "2": b"show is answered"}
+        thread.join()
+    here.close()
 
 
 def test_one_in_another_container_is_none_of_these_though_host_and_number_are_called_alike(
