@@ -122,7 +122,8 @@ class Processes:
             except _Elsewhere:
                 continue
             except (ConnectionRefusedError, FileNotFoundError):
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # a folder that cannot be written keeps nobody from anything
+                    path.unlink(missing_ok=True)
             except OSError:
                 found[process] = None
         return found

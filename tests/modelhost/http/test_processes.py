@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import signal
@@ -123,6 +124,23 @@ def test_one_that_begins_takes_another_that_begins_for_dead_only_when_that_takes
             second.close()
             assert fresh.exists() is stays
     first.close()
+
+
+def test_a_folder_that_cannot_be_written_any_more_keeps_nobody_from_being_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    here = Processes(tmp_path, lambda: b"", is_beside=lambda process: True)
+    here.start()
+    (own,) = tmp_path.iterdir()
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(own.with_name(f"{own.name.split('-')[0]}-1-0.sock")))
+    with monkeypatch.context() as broken:  # root writes everywhere, so that no mode says this
+        broken.setattr(Path, "unlink", refuse)
+        assert not here.beside(0.2) and not here.conversations("reload")
+    here.close()
 
 
 def test_one_that_is_silent_takes_nobody_elses_time(tmp_path: Path) -> None:
