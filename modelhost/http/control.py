@@ -131,7 +131,8 @@ def past(records: Iterable[Record], of_members: bool) -> list[dict[str, Any]]:
     found: dict[object, dict[str, Any]] = {}
     for number, record in enumerate(records):
         common = of_members and record.kind is not Kind.START and record.outcome is Outcome.SWITCHED
-        key = (record.generation, record.kind, record.who, record.why) if common else number
+        switch = record.generation, record.kind, record.who, record.why, tuple(sorted(record.after.items()))
+        key = switch if common else number  # generations alone may begin anew, as in a cluster whose place was emptied
         if key not in found:
             found[key] = {**plain(record), "processes": []}
         processes = found[key]["processes"]
