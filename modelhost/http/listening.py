@@ -3,20 +3,39 @@ tells. On Linux; elsewhere nobody does."""
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
 import re
 import socket
 from contextlib import suppress
 from pathlib import Path
 
+_log = logging.getLogger(__name__)
+
 
 def answers_here(process: str) -> bool:
-    """Whether another process has a socket that this one listens at; False where /proc does not say."""
+    """Whether another process has a socket that this one listens at; False where /proc does not say, which is logged
+    where that is for want of a right."""
     here = _listening_at()
     try:
         return any(_inode(each) in here for each in Path(f"/proc/{process}/fd").iterdir())
+    except PermissionError:
+        _closed(process)
+        return False
     except OSError:
         return False
+
+
+@functools.lru_cache(maxsize=1000)
+def _closed(process: str) -> None:
+    """Said once of each."""
+    _log.warning(
+        "whether process %s answers at the port of this one is not known: /proc/%s/fd cannot be read, as of a process "
+        "that changed its user after its start; start the service as the user that it runs as",
+        process,
+        process,
+    )
 
 
 def _listening_at() -> set[int]:

@@ -48,6 +48,7 @@ def test_two_workers_without_a_cluster_refuse_to_switch_one_of_them_and_say_whic
         assert ", ".join(processes) in alone and LINE in alone
         assert "write memory: {workers: 2}" in memory
         eventually(lambda: "memory.workers is 1, and processes" in site.output())
+        assert site.output().count("nothing is switched: ") == len(list(_switches()))
         assert site.output().count("do not follow each other") == 1, "once, and by one of them"
 
 
