@@ -55,10 +55,9 @@ class Siblings:
             name for name, serves in self._processes.beside(ANSWER_SECONDS).items() if serves or even_silent
         ]:
             if self._lasting.intersection(found) or time.monotonic() > deadline:
-                raise Conflict(
-                    f"{_named(found)} at the same port as {self._processes.name} would not follow",
-                    _REMEDY,
-                )
+                what = f"{_named(found)} at the same port as {self._processes.name} would not follow"
+                _log.warning("nothing is switched: %s: %s", what, _REMEDY)
+                raise Conflict(what, _REMEDY)
             time.sleep(0.1)
 
     def plain(self) -> dict[str, Any]:
