@@ -18,6 +18,7 @@ from release.ledger.records import ModelAction, ModelState, ModelSwitchRow
 from release.ledger.store import Ledger
 from release.verdict import Outcome, Verdict
 from tests.cli.calling import Call
+from tests.cli.gated import after_asking, gate
 from tests.support.translating import CASES, Translating
 from tests.support.versions import publishing
 
@@ -43,26 +44,10 @@ def manifest(
 ) -> Callable[[str], None]:
     """Writes a release.yaml that names the service and its token, with the benchmark set beside it."""
     here = tmp_path / "here"
-    (here / "cases.jsonl").write_text(
-        "".join(json.dumps({"source": source, "reference": reference}) + "\n" for source, reference in CASES)
-    )
     monkeypatch.setenv("OPERATOR", running.operator)
 
     def write(models: str = "") -> None:
-        (here / "release.yaml").write_text(
-            f"""\
-service: shop
-container: {{port: 5000}}
-models: {{url: "{running.url}", token: "env:OPERATOR"{models}}}
-checks:
-  quality:
-    cases: cases.jsonl
-    request: {{path: /translate, json: {{text: "{{source}}"}}}}
-    answer: translation
-    metrics: {{chrf: {{floor: 30, margin: 2.0}}}}
-    resamples: 100
-"""
-        )
+        gate(here, running.url, models)
 
     write()
     return write
@@ -258,17 +243,11 @@ def test_collecting_without_a_manifest_keeps_what_a_named_service_serves(
 def test_a_switch_by_somebody_else_while_the_gate_asks_supersedes_this_one(
     call: Call, running: Translating, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from release.checks.quality import QualityCheck
-
-    asking = QualityCheck.run
-
-    def asked_while_another_switches(self: QualityCheck, subject: object) -> Verdict:
-        verdict = asking(self, subject)  # type: ignore[arg-type]
+    def switch() -> None:
         assert running.host is not None
         running.host.promote({"translator": "1.2.0"}, who="bert", why="meanwhile")
-        return verdict
 
-    monkeypatch.setattr(QualityCheck, "run", asked_while_another_switches)
+    after_asking(monkeypatch, switch)
     said = call("models", "promote", "translator", "1.1.0", *WHY)
     assert said.code == 6 and running.serving == "1.2.0"
     assert recorded(tmp_path)[0].state is ModelState.SUPERSEDED

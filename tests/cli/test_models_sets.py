@@ -16,6 +16,7 @@ from release.ledger.store import Ledger
 from release.operations.models import SET, switched_to
 from release.verdict import Outcome
 from tests.cli.calling import Call
+from tests.cli.gated import after_asking, gate
 from tests.support.translating import CASES, Translating
 from tests.support.versions import Publish, damaged, metadata, weights
 
@@ -40,23 +41,8 @@ def running(tmp_path: Path) -> Iterator[Translating]:
 @pytest.fixture
 def manifest(running: Translating, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = tmp_path / "here"
-    cases = [{"source": source, "reference": reference} for source, reference in CASES]
-    (here / "cases.jsonl").write_text("".join(json.dumps(case) + "\n" for case in cases))
     monkeypatch.setenv("OPERATOR", running.operator)
-    (here / "release.yaml").write_text(
-        f"""\
-service: shop
-container: {{port: 5000}}
-models: {{url: "{running.url}", token: "env:OPERATOR", registry: "{running.registry}"}}
-checks:
-  quality:
-    cases: cases.jsonl
-    request: {{path: /translate, json: {{text: "{{source}}"}}}}
-    answer: translation
-    metrics: {{chrf: {{floor: 30, margin: 2.0}}}}
-    resamples: 100
-"""
-    )
+    gate(here, running.url, f', registry: "{running.registry}"')
 
 
 @pytest.fixture
@@ -219,17 +205,11 @@ def test_a_mate_alone_is_refused_and_the_hint_names_who_works_with_it(call: Call
 def test_a_mate_of_the_set_that_changes_while_the_gate_asks_supersedes_the_promotion(
     call: Call, running: Translating, last: Last, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from release.checks.quality import QualityCheck
-
-    asking = QualityCheck.run
-
-    def asked_while_another_switches(self: QualityCheck, subject: object) -> object:
-        verdict = asking(self, subject)  # type: ignore[arg-type]
+    def switch() -> None:
         assert running.host is not None
         running.host.promote({"translation": "1.2.0"}, who="bert", why="meanwhile")
-        return verdict
 
-    monkeypatch.setattr(QualityCheck, "run", asked_while_another_switches)
+    after_asking(monkeypatch, switch)
     said = call("models", "promote", "translator", "1.1.0", "--together", *WHY)
     assert said.code == 6 and running.versions["vocabulary"] == "1.2.0"
     assert last()[0].state is ModelState.SUPERSEDED

@@ -11,7 +11,7 @@ import pytest
 from release.ledger.store import Ledger
 from release.verdict import Outcome
 from tests.cli.calling import Call
-from tests.support.translating import CASES
+from tests.cli.gated import gate
 from tests.support.workers import Workers
 
 WHY = ("--reason", "for a test")
@@ -25,23 +25,8 @@ def workers(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     workers.service.publish("1.1.0")
     workers.service.publish("1.2.0", wrong=14)
     here = tmp_path / "here"
-    lines = (json.dumps({"source": source, "reference": reference}) + "\n" for source, reference in CASES)
-    (here / "cases.jsonl").write_text("".join(lines))
     monkeypatch.setenv("OPERATOR", workers.service.operator)
-    (here / "release.yaml").write_text(
-        f"""\
-service: shop
-container: {{port: 5000}}
-models: {{url: "{workers.url}", token: "env:OPERATOR"}}
-checks:
-  quality:
-    cases: cases.jsonl
-    request: {{path: /translate, json: {{text: "{{source}}"}}}}
-    answer: translation
-    metrics: {{chrf: {{floor: 30, margin: 2.0}}}}
-    resamples: 100
-"""
-    )
+    gate(here, workers.url)
     try:
         workers.start()
         yield workers
