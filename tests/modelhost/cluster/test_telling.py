@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,12 +16,13 @@ from modelhost.registry.directory import utc_now
 from modelhost.serving.events import Event
 from tests.modelhost.host.service import Service
 from tests.modelhost.serving.workshop import TextLoader, eventually
+from tests.support.hook import hook
 
 MEMBER = """registry: {root: models}
 components: {model: {}, tokenizer: {}}
 sets: {translation: [model, tokenizer]}
 memory: {budget: 10MB}
-notify: ["json://127.0.0.1:PORT/"]
+notify: ["ADDRESS"]
 cluster: {group: translation, heartbeat: 0.1s, poll: 0.02s, ttl: 2s}
 """
 PATIENT = "ttl: 60s}"  # nobody takes a member that is slow to tell for a dead one
@@ -36,20 +35,8 @@ class Team(Service):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.members: list[Membership] = []
-        self.messages: list[dict[str, str]] = []
-        messages = self.messages
-
-        class Hook(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._open = ExitStack()
+        self.address, self.messages = self._open.enter_context(hook())
 
     @property
     def log(self) -> DesiredLog:
@@ -60,7 +47,7 @@ class Team(Service):
         return [message["title"] for message in self.messages]
 
     def join(self, name: str, more: str = "", ttl: str = "ttl: 2s}", **settings: object) -> Membership:
-        text = MEMBER.replace("PORT", str(self._server.server_port)).replace("group:", f"member: {name}, group:")
+        text = MEMBER.replace("ADDRESS", self.address).replace("group:", f"member: {name}, group:")
         host = self.open(text.replace("ttl: 2s}", ttl) + more, start=False, state=self.path / name, **settings)
         member = Membership.of(host)
         self.members.append(member)
@@ -76,8 +63,7 @@ class Team(Service):
         for member in self.members:
             member.close()
         super().end()
-        self._server.shutdown()
-        self._server.server_close()
+        self._open.close()
 
 
 @pytest.fixture
@@ -171,8 +157,7 @@ def test_a_member_that_starts_without_the_registry_is_named(team: Team) -> None:
     shared.mkdir()
     more = ", place: shared}\n"
     text = MEMBER.replace("ttl: 2s}\n", "ttl: 2s" + more)
-    port = str(team._server.server_port)
-    host = team.open(text.replace("PORT", port).replace("group:", "member: anna, group:"), start=False)
+    host = team.open(text.replace("ADDRESS", team.address).replace("group:", "member: anna, group:"), start=False)
     first = Membership.of(host)
     first.start()
     eventually(lambda: first.follower.ready().ready)

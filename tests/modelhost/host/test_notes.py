@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,6 +10,7 @@ from modelhost.config.model import Settings
 from modelhost.errors import ConfigError
 from modelhost.host.notes import service_name
 from tests.modelhost.host.service import PAIR, Service
+from tests.support.hook import hook
 
 
 def _settings(**more: object) -> Settings:
@@ -35,29 +33,14 @@ def test_a_name_that_is_none_is_refused(service: Service) -> None:
 
 
 def test_each_message_names_the_service_as_the_configuration_that_runs_does(service: Service) -> None:
-    titles: list[str] = []
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            titles.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["title"])
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with hook() as (address, messages):
         service.pair("1.0.0", "1.1.0")
-        text = PAIR + f'    notify: ["json://127.0.0.1:{server.server_port}/"]\n'
+        text = PAIR + f'    notify: ["{address}"]\n'
         host = service.open(text)
         assert host.serving.events.flush(30)
         service.write(text + "    name: Shop\n")
         assert host.reload().changed == ("name",)
         host.promote({"model": "1.0.0", "tokenizer": "1.0.0"}, who="ann", why="older")
         assert host.serving.events.flush(30)
-    finally:
-        server.shutdown()
-        server.server_close()
+    titles = [message["title"] for message in messages]
     assert [title.split(": ")[:2] for title in titles] == [[service.path.name, "start"], ["Shop", "swap"]]

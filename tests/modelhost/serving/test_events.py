@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import socket
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -15,6 +13,7 @@ from modelhost.registry.base import Status
 from modelhost.serving.events import FOR_PEOPLE, Event, Reach, through_apprise
 from tests.modelhost.loading.published import damage
 from tests.modelhost.serving.workshop import Workshop, answer
+from tests.support.hook import hook
 
 
 def test_every_subscriber_hears_of_every_switch_in_order(shop: Workshop) -> None:
@@ -140,29 +139,13 @@ def test_a_subscriber_may_ask_and_switch_because_no_lock_is_held(shop: Workshop)
 
 
 def test_apprise_carries_who_and_why_and_an_alert_as_a_failure(shop: Workshop) -> None:
-    received: list[dict[str, str]] = []
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with hook() as (address, received):
         shop.publish("model", "1.0.0")
         serving = shop.serve(fallbacks=[shop.dictionary()])
-        serving.subscribe(through_apprise([f"json://127.0.0.1:{server.server_port}/"], "translator"))
+        serving.subscribe(through_apprise([address], "translator"))
         serving.start({"model": "1.0.0"})
         serving.rollback("model", who="bob", reason="nonsense")
         assert serving.events.flush(30)
-    finally:
-        server.shutdown()
-        server.server_close()
     assert [message["type"] for message in received] == ["info", "failure"]
     assert received[1]["title"] == "translator: ALERT: rollback: model 1.0.0 → the fallback (bob)"
     assert received[1]["message"].startswith("nonsense\nrejected: model 1.0.0")
