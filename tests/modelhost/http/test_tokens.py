@@ -94,14 +94,14 @@ def test_the_command_prints_a_token_once(file: Path) -> None:
         command = [sys.executable, "-m", "modelhost.http.tokens", "--file", str(file), *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
-    token = run("add", "ann", "operator").stdout.strip()
-    assert tokens.Tokens(file).caller(token) == Caller("ann", Role.OPERATOR)
+    token = run("add", "annika", "operator").stdout.strip()
+    assert tokens.Tokens(file).caller(token) == Caller("annika", Role.OPERATOR)
     listed = run("list").stdout
-    assert "ann\toperator" in listed
+    assert "annika\toperator" in listed
     assert token not in listed
-    assert run("add", "ann", "viewer").returncode == 1
+    assert run("add", "annika", "viewer").returncode == 1
     assert "no role" not in run("add", "bob", "viewer").stderr
     refused = run("add", "eve", "boss")
     assert refused.returncode == 2 and "'boss' is no role; there are viewer, operator, admin" in refused.stderr
-    assert run("remove", "ann").returncode == 0
-    assert "ann" not in run("list").stdout
+    assert run("remove", "annika").returncode == 0
+    assert "annika" not in run("list").stdout
