@@ -10,6 +10,7 @@ from modelhost.errors import Superseded, Unavailable
 from modelhost.loading.base import Loaded
 from modelhost.loading.lease import Key, Lease
 from modelhost.loading.pool import Pool
+from modelhost.serving import garbage
 from modelhost.serving.sets import ServingSet, SetLease
 
 Member = Lease | Loaded
@@ -96,6 +97,8 @@ class Live:
         loaded = [each.loaded if isinstance(each, Lease) else each for each in members.values()]
         leases = tuple(each for each in members.values() if isinstance(each, Lease))
         new = _Held(ServingSet(generation, loaded), leases)
+        if self._held is None:
+            garbage.settle()
         started = time.perf_counter()
         with self._lock:
             if self._generation != expected:
