@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from translator.ctranslate import CompiledNetwork
 from translator.errors import StartError
 from translator.network import Network
 from translator.postprocessing import Postprocessing
-from translator.tokenizer import Tokenizer
+from translator.tokenizer import LIBRARY, Tokenizer
 from translator.torch_engine import TorchNetwork
 from translator.worker import Worker
 
@@ -138,6 +139,17 @@ def loaders(waiting: int, beams: int, allow_pickle: bool, engine: str) -> dict[s
         TOKENIZER: TokenizerLoader(),
         POSTPROCESSING: PostprocessingLoader(),
     }
+
+
+def import_libraries(engine: str) -> None:
+    """What the loaders of the engine need: modelhost sets aside for good what was imported before the first load."""
+    with suppress(ImportError), LIBRARY:  # a load says what lacks
+        from transformers import MarianTokenizer  # noqa: F401
+
+        if engine == "torch":
+            from transformers import MarianMTModel  # noqa: F401
+        else:
+            import ctranslate2  # type: ignore[import-untyped]  # noqa: F401
 
 
 def demand_devices(components: Mapping[str, ComponentSection]) -> None:

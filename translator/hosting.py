@@ -25,7 +25,7 @@ from modelhost.registry.base import Entry, Status
 from modelhost.registry.directory import DirectoryRegistry
 from translator import bundle
 from translator.bundle import COMPONENTS, MODEL, POSTPROCESSING, TOKENIZER, name_of
-from translator.components import demand_devices, loaders
+from translator.components import demand_devices, import_libraries, loaders
 from translator.errors import StartError
 from translator.model import BATCH, Translator
 from translator.settings import MODELS, Settings, model_folders
@@ -87,6 +87,7 @@ class Hosting:
         """
         if lost := state_is_lost(self.settings):
             LOG.warning("%s", lost)
+        import_libraries(self.settings.engine)
         try:
             if self._registry is not None:
                 self._fill(self._registry)

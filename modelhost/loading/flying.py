@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
+from modelhost.loading import garbage
 from modelhost.loading.books import Books, shutting_down
 from modelhost.loading.bring import Bringer, Brought
 from modelhost.loading.flight import Flight, Waiter, as_load_failure
@@ -47,6 +48,7 @@ class Flying:
             self._land(flight, error)
 
     def _fly(self, flight: Flight) -> None:
+        garbage.set_aside()
         try:
             with asking(partial(self._ask_if_wanted, flight)):
                 brought = self._bringer.bring(flight.key, partial(self._reserve, flight), partial(self._settle, flight))

@@ -61,6 +61,8 @@ class SafetensorsLoader:
         finish: Callable[[torch.nn.Module, Entry], None] = lambda module, entry: None,
         warm_up: Callable[[TorchModel], object] = lambda model: None,
     ) -> None:
+        import safetensors.torch  # noqa: F401  # before a host opens: what is imported by then costs no collection
+
         self._build = build
         self._finish = finish
         self._warm_up = warm_up

@@ -7,10 +7,10 @@ import time
 from collections.abc import Collection, Mapping
 
 from modelhost.errors import Superseded, Unavailable
+from modelhost.loading import garbage
 from modelhost.loading.base import Loaded
 from modelhost.loading.lease import Key, Lease
 from modelhost.loading.pool import Pool
-from modelhost.serving import garbage
 from modelhost.serving.sets import ServingSet, SetLease
 
 Member = Lease | Loaded
