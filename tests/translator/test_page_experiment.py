@@ -138,5 +138,7 @@ def test_an_answer_of_the_experiment_does_not_make_the_page_ask_what_there_is(
         expect(page.get_by_role("combobox")).to_be_visible()  # it has asked at its start
         calls: list[str] = []
         page.on("request", lambda sent: calls.append(sent.url.rsplit("/", 1)[1]))
-        asked(page)
-        assert set(calls) == {"translate"}
+        ((_, variant),) = asked(page)
+        assert variant == "AB:treatment"
+        assert calls.count("translate") == len(TEXTS)
+        assert "versions" not in calls, calls  # the browser fetches what it likes, such as the icon
