@@ -21,7 +21,8 @@ from release.pipeline.events import Event, Said
 if TYPE_CHECKING:
     from release.operations.result import Result
     from release.rollout.hands import Hands
-    from release.wiring import Desk
+    from release.wiring.desk import Desk
+    from release.wiring.models import ModelDesk
 
 
 class Session:
@@ -60,18 +61,25 @@ class Session:
     @property
     def desk(self) -> Desk:
         from release.config.state import default_root
-        from release.wiring import Desk
+        from release.wiring.desk import Desk
+        from release.wiring.surroundings import Surroundings
 
         settings = self.settings
         root = settings.path(settings.state)
-        return Desk(
-            report=self.report,
+        surroundings = Surroundings(
             root=root.absolute() if root is not None else default_root(),
             service=settings.service,
             cwd=settings.cwd,
             manifest=settings.path(settings.manifest),
             overrides=settings.overrides,
         )
+        return Desk(self.report, surroundings)
+
+    @property
+    def model_desk(self) -> ModelDesk:
+        from release.wiring.models import ModelDesk
+
+        return ModelDesk(self.desk)
 
     def for_scope(self) -> tuple[Desk, Hands]:
         """Desk and hands for what is deployed already."""

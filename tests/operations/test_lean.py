@@ -23,7 +23,7 @@ HEAVY = (
 )
 ROLLBACK = (
     "release.cli.commands.rollback",
-    "release.wiring",
+    "release.wiring.desk",
     "release.engine.docker",
     "release.proxy.front",
     "release.operations.rollback",
@@ -51,14 +51,15 @@ from pathlib import Path
 from release.config.state import State
 from release.ledger.records import ReleaseRow
 from release.ledger.store import Ledger
-from release.wiring import Desk
+from release.wiring.desk import Desk
+from release.wiring.surroundings import Surroundings
 config = {kept()!r}
 root = Path({str(tmp_path)!r})
 state = State(root, "shop")
 state.create()
 with Ledger(state.ledger) as ledger:
     ledger.save_release(ReleaseRow("v1.0.0-abcdefg", "v1.0.0", "abcdefg", "sha256:1", "shop:v1.0.0", config=config))
-hands = Desk(report=lambda event: None, root=root, cwd=root).for_scope()
+hands = Desk(lambda event: None, Surroundings(root=root, cwd=root)).for_scope()
 assert hands.front.switch.get() is None and hands.scope == "shop"
 """
     assert heavy_after(code) == []

@@ -10,7 +10,8 @@ from release.config.model import Manifest
 from release.config.stored import to_ledger
 from release.errors import ManifestError
 from release.ledger.records import ReleaseRow
-from release.wiring import Desk
+from release.wiring.desk import Desk
+from release.wiring.surroundings import Surroundings
 
 
 def manifest_of(service: str, environment: str | None) -> Manifest:
@@ -18,7 +19,7 @@ def manifest_of(service: str, environment: str | None) -> Manifest:
 
 
 def test_a_service_called_like_anothers_environment_is_refused(tmp_path: Path) -> None:
-    desk = Desk(report=lambda event: None, root=tmp_path, cwd=tmp_path)
+    desk = Desk(lambda event: None, Surroundings(root=tmp_path, cwd=tmp_path))
     first, namesake = manifest_of("shop", "eu"), manifest_of("shop-eu", None)
     hands = desk.hands(first, to_ledger(first))
     hands.ledger.save_release(ReleaseRow("v1.0.0-abcdef1", "v1.0.0", "abcdef1", "sha256:1", "x", config=hands.config))

@@ -10,7 +10,8 @@ import pytest
 from release.config.load import parse, to_ledger
 from release.ledger.records import DeploymentRow, DeploymentState, Kind, ReleaseRow
 from release.rollout.deployment import Deployment
-from release.wiring import Desk
+from release.wiring.desk import Desk
+from release.wiring.surroundings import Surroundings
 
 MANIFEST = """
 service: shop
@@ -25,7 +26,7 @@ def test_live_is_known_by_the_configuration_that_it_runs_with_variables_and_all(
     monkeypatch.setenv("SHOP_TOKEN", "large")
     manifest, _ = parse(MANIFEST, "release.yaml", environ={"SHOP_TOKEN": "large"})
     config = to_ledger(manifest)
-    hands = Desk(report=lambda event: None, root=tmp_path, cwd=tmp_path).hands(manifest, config)
+    hands = Desk(lambda event: None, Surroundings(root=tmp_path, cwd=tmp_path)).hands(manifest, config)
     hands.ledger.save_release(
         ReleaseRow("v1.0.0-abcdefg", "v1.0.0", "abcdefg", "sha256:1", "shop:v1.0.0", config=config)
     )

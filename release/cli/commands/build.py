@@ -29,7 +29,7 @@ def build(context: click.Context, tag: str | None, snapshot: bool, push: bool) -
 
         desk = session.desk
         if push:
-            desk.overrides = {**desk.overrides, "registry.push": "true"}
+            desk.surroundings.overrides = {**desk.surroundings.overrides, "registry.push": "true"}
         hands, plan = desk.for_tag(tag, snapshot=snapshot)
         session.hands = hands
         return session.done(go(hands, plan, partial(desk.hold, hands)))
@@ -79,7 +79,9 @@ def check(
 
             hands = desk.for_manifest()
             with hands.interruption.handling():
-                return session.done(check_url(hands, checks(hands.manifest, approved=approve), url, against, desk.cwd))
+                return session.done(
+                    check_url(hands, checks(hands.manifest, approved=approve), url, against, desk.surroundings.cwd)
+                )
         from release.operations.deploy import Wishes
         from release.operations.try_out import check as go
 

@@ -15,7 +15,7 @@ from release.errors import UsageError
 if TYPE_CHECKING:
     from release.operations.doctor import Finding
     from release.rollout.hands import Hands
-    from release.wiring import Desk
+    from release.wiring.desk import Desk
 
 
 @click.command()
@@ -35,7 +35,7 @@ def init(context: click.Context, dockerfile: str | None, force: bool, dry_run: b
         from release.config.state import ports_in_use
 
         root = session.settings.cwd.resolve()
-        found = scaffold.scan(root, taken=ports_in_use(session.desk.root), dockerfile=dockerfile)
+        found = scaffold.scan(root, taken=ports_in_use(session.desk.surroundings.root), dockerfile=dockerfile)
         if name := session.settings.service:
             found = replace(found, service=scaffold.Guess(name, "--service", scaffold.Certainty.SURE))
         files = scaffold.render(found)

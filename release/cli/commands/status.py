@@ -16,7 +16,7 @@ from release.cli.settings import common, current
 if TYPE_CHECKING:
     from release.operations.look import Status
     from release.rollout.hands import Hands
-    from release.wiring import Desk
+    from release.wiring.desk import Desk
 
 
 @click.command()

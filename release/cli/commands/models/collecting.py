@@ -66,16 +66,16 @@ def gc(
         from release.operations import models as operations
         from release.operations.models_use import used
 
-        desk = session.desk
+        desk = session.model_desk
         pinned = [operations.named(text) for text in pin]
-        section = desk.models(needed=registry is None)
-        asked = desk.model_registry(registry, section)
+        section = desk.section(needed=registry is None)
+        asked = desk.registry(registry, section)
         own = [None] if registry is None and section is not None and section.url not in (None, *urls) else []
-        services = [service for url in (*own, *urls) if (service := desk.model_service(url, section)) is not None]
+        services = [service for url in (*own, *urls) if (service := desk.service(url, section)) is not None]
         found = operations.collect(
             asked,
             in_use=[
-                *desk.switched_models(),
+                *desk.switched(),
                 *used(asked, services, none_there=no_service, dry_run=dry_run, report=session.report),
             ],
             pinned=pinned,

@@ -31,11 +31,11 @@ def list_(context: click.Context, component: str | None, registry: str | None, u
         from release.cli.console import models as picture
         from release.operations.models import as_json
 
-        desk = session.desk
-        section = None if registry is not None else desk.models(needed=url is None)
-        if registry is None and (service := desk.model_service(url, section)) is not None:
+        desk = session.model_desk
+        section = None if registry is not None else desk.section(needed=url is None)
+        if registry is None and (service := desk.service(url, section)) is not None:
             return _held(session, service, component)
-        asked = desk.model_registry(registry, section, or_service=True)
+        asked = desk.registry(registry, section, or_service=True)
         found = asked.versions(component)
         document = {"ok": True, "registry": asked.where, "versions": [as_json(one) for one in found]}
         return session.show(document, lambda: picture.listed(found, choose.width()))
@@ -70,11 +70,11 @@ def show(context: click.Context, component: str, version: str, registry: str | N
         from release.cli.console import models as picture
         from release.operations.models import as_json, mates_published
 
-        desk = session.desk
-        section = None if registry is not None else desk.models(needed=url is None)
-        if registry is None and (service := desk.model_service(url, section)) is not None:
+        desk = session.model_desk
+        section = None if registry is not None else desk.section(needed=url is None)
+        if registry is None and (service := desk.service(url, section)) is not None:
             return _described(session, service, component, version)
-        asked = desk.model_registry(registry, section, or_service=True)
+        asked = desk.registry(registry, section, or_service=True)
         found = asked.describe(component, version)
         mates = mates_published(asked, found.version)
         document = {

@@ -68,8 +68,8 @@ def publish(
         from release.operations.models import Publication
         from release.operations.models import publish as go
 
-        desk, path = session.desk, session.settings.path
-        asked = desk.model_registry(registry, None if registry is not None else desk.models())
+        desk, path = session.model_desk, session.settings.path
+        asked = desk.registry(registry, None if registry is not None else desk.section())
         said = {"component": component, "version": version, "note": note}
         given = {name: value for name, value in said.items() if value is not None}
         folder, file = path(source), path(metadata)
@@ -97,6 +97,6 @@ def export(
     with Session.of(context) as session:
         from release.operations.models import export as go
 
-        desk = session.desk
-        asked = desk.model_registry(registry, None if registry is not None else desk.models())
+        desk = session.model_desk
+        asked = desk.registry(registry, None if registry is not None else desk.section())
         return session.done(go(asked, component, version, tracking, name, session.report))

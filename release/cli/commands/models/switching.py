@@ -92,10 +92,10 @@ def promote(
 
         if without_gate is not None and not without_gate.strip():
             raise UsageError("leaving the gate out needs a reason", hint="--without-gate 'compared by hand'")
-        desk = session.desk
-        work = desk.for_models(named=url is not None or registry is not None)
+        desk = session.model_desk
+        work = desk.for_switch(named=url is not None or registry is not None)
         manifest = work.manifest
-        board = desk.model_board(url, registry, manifest.models if manifest else None, expect=expect)
+        board = desk.board(url, registry, manifest.models if manifest else None, expect=expect)
         gate = models_gate.Gate(
             models_gate.with_cases(manifest.checks.quality if manifest else None, session.settings.path(cases)),
             work.tree,
@@ -146,8 +146,8 @@ def rollback(
     with Session.of(context) as session:
         from release.operations import models_switch
 
-        desk = session.desk
-        work = desk.for_models(named=url is not None or registry is not None)
+        desk = session.model_desk
+        work = desk.for_switch(named=url is not None or registry is not None)
         section = work.manifest.models if work.manifest else None
-        board = desk.model_board(url, registry, section, together=together, expect=expect)
+        board = desk.board(url, registry, section, together=together, expect=expect)
         return session.done(models_switch.rollback(work.hands, board, models_switch.Wish(component, to, reason)))

@@ -45,16 +45,16 @@ def verify(
         from release.cli.console import models as picture
         from release.operations import models as operations
 
-        desk = session.desk
-        section = None if registry is not None else desk.models(needed=url is None)
+        desk = session.model_desk
+        section = None if registry is not None else desk.section(needed=url is None)
         service = None
         if url is not None or (registry is None and section is not None and section.registry is None):
-            service = desk.model_service(url, section)
+            service = desk.service(url, section)
         if service is not None:
             where = {"service": service.url}
             found = operations.verify_running(service, component, version, full, session.report)
         else:
-            asked = desk.model_registry(registry, section, or_service=True)
+            asked = desk.registry(registry, section, or_service=True)
             where = {"registry": asked.where}
             found = operations.verify(asked, component, version, full, session.report)
         bad = any(one.problems for one in found)
