@@ -3,7 +3,8 @@
     <root>/.cluster/<group>/desired/<revision>.json      see `desired`
     <root>/.cluster/<group>/members/<key>.json           see `members`
     <root>/.cluster/<group>/coordinators/<generation>.json
-    <root>/.cluster/<group>/told/<generation>.json       see `telling`
+    <root>/.cluster/<group>/told/<generation>.json       see `announcements`
+    <root>/.cluster/<group>/rejected/<rejection>.json
 
 A group is one service: two services on one registry do not follow each other. The root itself is never made: where a
 file system is not mounted, there is no registry.

@@ -1,31 +1,25 @@
 """What a cluster tells of itself as a whole: a switch once, by the process that committed it, or if it died by another.
 
-    told/<generation>.json      subscribers have heard of this set; made when they have
-
-A commit without that mark for a ttl is told by the first of the members that live: rather twice than never.
+told/<generation>.json      see `announcements`
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 
+from modelhost.cluster.announcements import Announcements
 from modelhost.cluster.desired import Committed, Desired, DesiredLog
 from modelhost.cluster.members import Beat, State
 from modelhost.cluster.place import Place
-from modelhost.errors import ModelHostError
 from modelhost.registry.directory import utc_now
 from modelhost.serving.events import Event, Events, Reach, note
 from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.history import Kind, Outcome, Record
 
 _FOLDER = "told"
-_KEPT_MARKS = 50
-_LAST_WORD_SECONDS = 5.0
-_log = logging.getLogger(__name__)
+_BY_ANOTHER = "whoever committed this did not tell of it"
 
 
 class Teller:
@@ -42,12 +36,10 @@ class Teller:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._events = events
-        self._place = place
-        self._ttl = ttl
-        self._clock = clock
-        self._own: set[int] = set()  # told here, and not marked yet
-        self._done: set[int] = set()  # marked, by whomever
-        self._open: dict[int, float] = {}  # generation → since when it is known here that nobody has told of it
+        self._switches: Announcements | None = None
+        if events is not None and place is not None:
+            self._switches = Announcements(place, _FOLDER, events, Reach.WHOLE, ttl, clock)
+            self._desired = DesiredLog(place)
         self._looked = 0  # the committed generation up to which everything was told
         self._unable = 0
 
@@ -55,60 +47,35 @@ class Teller:
 
     def switched(self, goal: Committed, before: Committed | None, notes: Sequence[str] = ()) -> None:
         """All are to serve another set than `before`. Told by this process once, however often it is said."""
-        if self._events is None or goal.generation in self._own | self._done:
-            return
-        record = replace(as_record(goal, before), notes=tuple(notes))
-        if before is None and goal.kind == "promote":
-            record = replace(record, kind=Kind.START)
-        alert = bool(stand_ins(goal) - (stand_ins(before) if before else set()))
-        self._events.publish(Event(record, alert, Reach.WHOLE))
-        self._own.add(goal.generation)
+        if self._switches is not None:
+            self._switches.tell(_key(goal), _event(goal, before, notes))
 
     def alert(self, record: Record) -> None:
         """A switch that did not happen, and needs a person."""
         self._publish(Event(record, alert=True))
 
     def look(self, goal: Committed | None, is_first: Callable[[], bool]) -> None:
-        """Marks what was told here, and tells what nobody told for a ttl, where this process is the one to do so.
-        Never raises: what cannot be read now is looked at the next time."""
-        if self._events is None or self._place is None:
+        """Tells what nobody told for a ttl, where this process is the one to do so. Never raises: what cannot be read
+        now is looked at the next time. `goal`: the committed set as this member knows it."""
+        if self._switches is not None:
+            self._switches.look(lambda: self._untold(goal), is_first)
+
+    def close(self) -> None:
+        """Waits a while for subscribers that are still being told, so that no other member tells it again."""
+        if self._switches is not None:
+            self._switches.close()
+
+    def _untold(self, goal: Committed | None) -> Iterator[tuple[str, Event]]:
+        switches = self._switches
+        if switches is None or goal is None or goal.generation == self._looked:
             return
-        try:
-            self._mark(self._place)
-            if goal is not None and goal.generation != self._looked:
-                self._tell_untold(self._place, is_first)
-        except ModelHostError as error:
-            _log.debug("what was told is not known now: %s", error)
-
-    def close(self, timeout: float = _LAST_WORD_SECONDS) -> None:
-        """Waits for subscribers that are still being told, so that no other member tells it again."""
-        if self._events is not None and self._place is not None and self._own:
-            self._events.flush(timeout, Reach.WHOLE)
-            with suppress(ModelHostError):
-                self._mark(self._place)
-
-    def _mark(self, place: Place) -> None:
-        assert self._events is not None
-        heard = set(self._own)
-        if not heard or not self._events.flush(0.0, Reach.WHOLE):
-            return
-        for generation in heard:
-            place.put(_key(generation), b"{}\n")
-        self._done |= heard
-        self._own -= heard
-        for generation in sorted(_marked(place))[:-_KEPT_MARKS]:
-            place.remove(_key(generation))
-
-    def _tell_untold(self, place: Place, is_first: Callable[[], bool]) -> None:
-        desired, marked = DesiredLog(place).read(), _marked(place)
-        self._done |= marked
-        missing = [each for each in untold(desired, marked) if each[1].generation not in self._own]
-        self._open = {goal.generation: self._open.get(goal.generation, self._clock()) for _, goal in missing}
-        for before, goal in missing:
-            if self._clock() - self._open[goal.generation] >= self._ttl and is_first():
-                self.switched(goal, before, ["whoever committed this did not tell of it"])
-        if desired.committed is not None and not missing and not self._own:
+        desired = self._desired.read()
+        marked = {int(key) for key in switches.marked() if key.isdecimal()}
+        missing = [each for each in untold(desired, marked) if not switches.knows(_key(each[1]))]
+        if desired.committed is not None and not missing:
             self._looked = desired.committed.generation
+        for before, goal in missing:
+            yield _key(goal), _event(goal, before, [_BY_ANOTHER])
 
     # -- of one member ---------------------------------------------------------------------------------------------
 
@@ -143,6 +110,14 @@ def untold(desired: Desired, marked: set[int]) -> Iterator[tuple[Committed | Non
             yield before, goal
 
 
+def _event(goal: Committed, before: Committed | None, notes: Sequence[str]) -> Event:
+    record = replace(as_record(goal, before), notes=tuple(notes))
+    if before is None and goal.kind == "promote":
+        record = replace(record, kind=Kind.START)
+    alert = bool(stand_ins(goal) - (stand_ins(before) if before else set()))
+    return Event(record, alert, Reach.WHOLE)
+
+
 def stand_ins(committed: Committed) -> set[str]:
     """Components that a fallback serves."""
     return {name for name, version in committed.versions.items() if version == FALLBACK_VERSION}
@@ -165,10 +140,5 @@ def as_record(committed: Committed, before: Committed | None = None) -> Record:
     )
 
 
-def _marked(place: Place) -> set[int]:
-    stems = (name.removesuffix(".json") for name in place.names(_FOLDER))
-    return {int(stem) for stem in stems if stem.isdecimal()}
-
-
-def _key(generation: int) -> str:
-    return f"{_FOLDER}/{generation:012d}.json"
+def _key(goal: Committed) -> str:
+    return f"{goal.generation:012d}"
