@@ -57,6 +57,7 @@ class DirectoryPlace:
         self.root = root
         self.url = root.absolute().as_uri()
         self._base = root / CLUSTERS / _sound(group)
+        self._seen = False  # the folder of the group, by this process
 
     def read(self, key: str) -> bytes | None:
         """See Place."""
@@ -119,10 +120,12 @@ class DirectoryPlace:
             raise self._out_of_reach("there is no such directory")
 
     def _make_folder(self, folder: Path) -> None:
-        """One after the other, so that a root which is away is not made anew."""
+        """One after the other, so that a root which is away is not made anew; nor is a group's folder that was there:
+        another file system is mounted, or none, since whoever writes looked."""
         if not folder.is_dir():
-            for each in (self._base.parent, self._base, folder):
+            for each in (folder,) if self._seen else (self._base.parent, self._base, folder):
                 each.mkdir(exist_ok=True)
+        self._seen = True
 
     @contextmanager
     def _using(self) -> Iterator[None]:

@@ -189,6 +189,23 @@ def test_a_place_never_makes_the_registry_that_is_not_there(tmp_path: Path) -> N
     assert not (tmp_path / "models").exists()
 
 
+def test_nor_does_one_that_knew_it_write_to_what_is_mounted_in_its_place(tmp_path: Path) -> None:
+    """Whoever writes has looked a moment before: the registry may be away since."""
+    root = tmp_path / "models"
+    root.mkdir()
+    place = place_at(root, "translator")
+    place.put("members/a.json", b"1")
+    away = root.rename(tmp_path / "away")
+    root.mkdir()
+    for attempt in (lambda: place.put("members/a.json", b"2"), lambda: place.create("desired/a.json", b"2")):
+        with pytest.raises(RegistryUnavailable, match=r"members|desired"):
+            attempt()
+    assert list(root.iterdir()) == []
+    root.rmdir()
+    away.rename(root)
+    assert place.create("desired/a.json", b"2"), "a folder of it that nobody needed before is made"
+
+
 def test_two_services_on_one_registry_do_not_follow_each_other_and_neither_is_a_component(tmp_path: Path) -> None:
     from modelhost.registry.directory import DirectoryRegistry
 
