@@ -21,7 +21,9 @@ from modelhost.serving.history import History
 from modelhost.serving.serving import Serving
 from tests.modelhost.serving.workshop import TextLoader, Workshop
 
-TIMINGS = Timings(ttl=2.0, beat=0.1, poll=0.02, patience=30.0, retry=0.1)
+# A ttl so long that a thread which a busy machine or a slow disk keeps for some seconds is not taken for dead.
+TIMINGS = Timings(ttl=6.0, beat=0.1, poll=0.02, patience=120.0, retry=0.1)
+PATIENCE = 120.0  # seconds that a state may take to come about on a loaded machine; none of the tests waits them out
 
 
 @dataclass
@@ -75,11 +77,11 @@ class Crew:
         follower.start()
         return hand
 
-    def promote(self, *, who: str = "ann", patience: float = 30.0, **versions: str) -> int:
+    def promote(self, *, who: str = "ann", patience: float = PATIENCE, **versions: str) -> int:
         return self.coordinator.promote(versions, who=who, why="better", patience=patience).committed.generation
 
     def until(self, state: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while not state():
             assert time.monotonic() < deadline, "it never came to be"
             time.sleep(0.01)

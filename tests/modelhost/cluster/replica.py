@@ -28,7 +28,8 @@ from modelhost.registry.directory import DirectoryRegistry
 from modelhost.serving.history import History
 from modelhost.serving.serving import Serving
 
-TIMINGS = Timings(ttl=3.0, beat=0.2, poll=0.05, patience=30.0, retry=0.3)
+# A ttl so long that a process which a busy machine starves for some seconds is not taken for dead.
+TIMINGS = Timings(ttl=8.0, beat=0.2, poll=0.05, patience=120.0, retry=0.3)
 
 
 class TextLoader:

@@ -25,6 +25,8 @@ from modelhost.serving.history import History
 from modelhost.serving.serving import Serving
 from tests.modelhost.loading.published import metadata
 
+PATIENCE = 120.0  # seconds that a state may take to come about on a loaded machine; none of the tests waits them out
+
 
 class Text:
     """A model that answers with the content of its file, and refuses to be used after its close."""
@@ -61,7 +63,7 @@ class TextLoader:
         name = f"{entry.component} {entry.version}"
         if name in self.gates:
             self.begun[name].set()
-            assert self.gates[name].wait(30)
+            assert self.gates[name].wait(PATIENCE)
         model = Text((entry.path / "weights.safetensors").read_text().strip())
         with self._lock:
             self.loads[name] += 1
@@ -184,7 +186,7 @@ def during(work: Callable[[], None], request: Callable[[], None], threads: int =
 
 def eventually(state: Callable[[], bool]) -> None:
     """Waits for a state that another thread brings about."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while not state():
         assert time.monotonic() < deadline, "it never came to be"
         time.sleep(0.005)
