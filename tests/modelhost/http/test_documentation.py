@@ -1,4 +1,4 @@
-"""The service of docs/modelhost.md is what its readers get: under 40 lines, published, started, switched, asked."""
+"""The service of docs/modelhost*.md is what its readers get: under 40 lines, published, started, switched, asked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import requests
+import yaml
 
+from modelhost.registry.publish import publish
 from tests.support.ports import free_port, free_ports
 
 ROOT = Path(__file__).parents[3]
@@ -21,7 +23,12 @@ BLOCK = re.compile(r"^```(?:python|yaml) (\S+)\n(.*?)^```$", re.MULTILINE | re.D
 
 
 def _files() -> dict[str, str]:
-    return dict(BLOCK.findall((ROOT / "docs" / "modelhost.md").read_text()))
+    """Every file that the pages give a name to, each once."""
+    found = [
+        block for page in sorted((ROOT / "docs").glob("modelhost*.md")) for block in BLOCK.findall(page.read_text())
+    ]
+    assert len(dict(found)) == len(found)
+    return dict(found)
 
 
 def _serve(folder: Path, port: int) -> subprocess.Popen[bytes]:
@@ -120,6 +127,35 @@ def test_the_service_runs_routes_switches_and_reloads(tmp_path: Path) -> None:
     finally:
         server.terminate()
         assert server.wait(60) in (0, -signal.SIGTERM)
+
+
+def test_where_nothing_stable_is_left_the_fallback_answers_as_written(tmp_path: Path) -> None:
+    token = _lay_out(tmp_path)
+    text = (tmp_path / "modelhost.yaml").read_text()
+    (tmp_path / "modelhost.yaml").write_text(text.replace("{ttl: 10m}", '{ttl: 10m, fallback: "fallbacks:plain"}'))
+    port = free_port()
+    server = _serve(tmp_path, port)
+    at, bearer = f"http://127.0.0.1:{port}", {"Authorization": f"Bearer {token}"}
+    try:
+        _eventually(lambda: requests.get(f"{at}/greet/en", timeout=30).json()["text"], "Hello from 1.0.0")
+        back = requests.post(f"{at}/rollback/phrases", json={"reason": "worse"}, headers=bearer, timeout=30)
+        assert (back.json()["fallbacks"], back.json()["notes"]) == (["phrases"], ["a fallback serves"])
+        answer = requests.get(f"{at}/greet/en", timeout=30)
+        assert (answer.json()["text"], answer.headers["X-Model-Fallback"]) == ("Hello", "phrases")
+    finally:
+        server.terminate()
+        assert server.wait(60) in (0, -signal.SIGTERM)
+
+
+def test_a_version_and_its_mate_are_published_with_the_metadata_as_written(tmp_path: Path) -> None:
+    (tmp_path / "weights.txt").write_text("1 2 3")
+    about = yaml.safe_load(_files()["model.yaml"]) | {"version": "1.1.0", "note": "more news"}
+    mate = {**about, "component": "tokenizer", "mates": {}}
+    there = publish(tmp_path / "models", {"words.txt": tmp_path / "weights.txt"}, mate, who="ann").entry
+    entry = publish(
+        tmp_path / "models", {"weights.txt": tmp_path / "weights.txt"}, {**about, "component": "model"}, who="ann"
+    ).entry
+    assert entry.info.mates == {"tokenizer": there.info.digest}
 
 
 def test_weights_of_torch_are_loaded_by_the_stock_loader_as_written(tmp_path: Path) -> None:
