@@ -57,15 +57,8 @@ class Master:
 
     def signal(self, number: signal.Signals) -> None:
         pid = self.pid()
-        if pid is None:
+        if pid is None or not _tell(pid, number):
             raise ProxyError("the managed nginx is not running", hint="`release proxy install` starts it")
-        try:
-            os.kill(pid, number)
-        except OSError as error:
-            raise ProxyError(
-                f"cannot signal the managed nginx (pid {pid}): {error.strerror}",
-                hint="run this as the user who started it, or as root",
-            ) from error
 
     def stop(self) -> None:
         """Lets requests in flight finish for a moment, then ends it. Absent is fine."""
@@ -73,7 +66,7 @@ class Master:
             pid = self.pid()
             if pid is None:
                 break
-            self.signal(number)
+            _tell(pid, number)
             _wait_for_end(pid, patience)
         self.clear_orphans()
 
@@ -126,18 +119,29 @@ class Master:
             said.unlink(missing_ok=True)
 
     def _ours(self, pid: int) -> bool:
+        """A master that has only just gone to the background does not call itself one yet."""
         words = _command_line(pid)
-        return "master process" in words and f" -c {self.conf} " in words
+        return f" -c {self.conf} " in words and ("master process" in words or _name(pid) == "nginx")
 
     def _orphan(self, pid: int) -> bool:
         """A worker with our log open whose parent is no nginx of ours."""
         if "worker process" not in _command_line(pid) or self._ours(_parent(pid)):
             return False
-        try:
-            opened = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
-        except OSError:
-            return False
-        return any(name.startswith(f"{self.directory}/logs/") for name in opened)
+        return any(name.startswith(f"{self.directory}/logs/") for name in _opened(pid))
+
+
+def _tell(pid: int, number: signal.Signals) -> bool:
+    """False where it has ended meanwhile."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    except OSError as error:
+        raise ProxyError(
+            f"cannot signal the managed nginx (pid {pid}): {error.strerror}",
+            hint="run this as the user who started it, or as root",
+        ) from error
+    return True
 
 
 def emergencies(text: str) -> str:
@@ -149,10 +153,24 @@ def emergencies(text: str) -> str:
 
 def _nginx_processes() -> Iterator[int]:
     for process in Path("/proc").iterdir():
-        if process.name.isdigit():
+        if process.name.isdigit() and _name(int(process.name)) == "nginx":
+            yield int(process.name)
+
+
+def _name(pid: int) -> str:
+    """The program's own name; empty for a process that has ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _opened(pid: int) -> Iterator[str]:
+    """The paths that a process has open; one that it closes meanwhile, as of a request that ends, is passed over."""
+    with contextlib.suppress(OSError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
-                if (process / "comm").read_text().strip() == "nginx":
-                    yield int(process.name)
+                yield str(link.readlink())
 
 
 def _command_line(pid: int) -> str:

@@ -163,11 +163,19 @@ def processes(directory: Path) -> list[int]:
         if process.name.isdigit():
             with contextlib.suppress(OSError):
                 words = (process / "cmdline").read_bytes().decode(errors="replace")
-                opened = {str(link.readlink()) for link in (process / "fd").iterdir()}
                 if "nginx" in words and (
-                    str(directory) in words or any(name.startswith(str(directory)) for name in opened)
+                    str(directory) in words or any(name.startswith(str(directory)) for name in opened(process))
                 ):
                     found.append(int(process.name))
+    return found
+
+
+def opened(process: Path) -> set[str]:
+    """What a process has open; not what it closes while this looks, as the connection of a request that has ended."""
+    found = set()
+    for link in (process / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.add(str(link.readlink()))
     return found
 
 
@@ -222,6 +230,7 @@ def background(action: Callable[[], object]) -> Iterator[None]:
     ended = threading.Event()
 
     def repeat() -> None:
+        action()  # once at least, however late the thread gets its turn
         while not ended.is_set():
             action()
 

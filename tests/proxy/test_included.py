@@ -54,7 +54,7 @@ def test_it_serves_beside_what_was_there(included: IncludedNginx, somebodys: Som
 def test_traffic_moves_in_it_without_a_reload_and_without_a_loss(included: IncludedNginx) -> None:
     included.install()
     included.switch.set(BLUE)
-    with Load(included.public_url, [Shot(), Shot.post_json("/", {})], clients=8) as load:
+    with Load(included.public_url, [Shot(), Shot.post_json("/", {})], clients=8, timeout=60) as load:
         for turn in range(20):
             before = load.sent
             included.switch.set(Traffic(1000 * (turn % 2), f"d-{turn}"))

@@ -12,7 +12,7 @@ SHOTS = [Shot(path="/x"), Shot.post_json("/y", {"text": "你好" * 40})]
 
 
 def test_no_request_is_lost_across_a_hundred_switches(proxy: ManagedNginx) -> None:
-    with Load(proxy.public_url, SHOTS, clients=20) as load:
+    with Load(proxy.public_url, SHOTS, clients=20, timeout=60) as load:
         for turn in range(100):
             before = load.sent
             proxy.switch.set(Traffic(1000 * (turn % 2), f"d-{turn}"))
@@ -25,7 +25,7 @@ def test_no_request_is_lost_across_a_hundred_switches(proxy: ManagedNginx) -> No
 
 
 def test_no_request_is_lost_through_every_share_of_a_canary(proxy: ManagedNginx) -> None:
-    with Load(proxy.public_url, SHOTS, clients=20) as load:
+    with Load(proxy.public_url, SHOTS, clients=20, timeout=60) as load:
         for turn in range(8):
             for green in (1, 10, 100, 500, 1000, 0):
                 before = load.sent

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from release.proxy import logs, questions
 from release.proxy.base import Traffic
 from release.proxy.nginx import ManagedNginx
 from release.proxy.render import Layout
-from tests.proxy.conftest import Install, awaited, fetch, free_port, manifest_of, processes
+from tests.proxy.conftest import Install, awaited, fetch, free_port, manifest_of, opened, processes
 
 GREEN = Traffic.all_to(Slot.GREEN, "d")
 WORKERS = Layout(Path("/"), "salt").workers
@@ -78,8 +79,7 @@ def test_nginx_outlives_its_starter_and_inherits_nothing_of_it(
             assert os.getsid(pid) != os.getsid(0)
             environment = Path(f"/proc/{pid}/environ").read_bytes()
             assert b"RUNNER_TRACKING_ID" not in environment and b"secret" not in environment
-            opened = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
-            assert str(tmp_path / "lock") not in opened
+            assert str(tmp_path / "lock") not in opened(Path(f"/proc/{pid}"))
             assert [str(Path(f"/proc/{pid}/fd/{number}").readlink()) for number in (0, 1)] == ["/dev/null"] * 2
 
 
@@ -114,6 +114,17 @@ def test_an_interrupted_change_is_not_live_afterwards(proxy: ManagedNginx, monke
         changed(proxy, max_body=1 << 20).install()
     assert before is not None and questions.await_config(proxy.listeners, before, 60)
     assert proxy.install() is False
+
+
+def test_a_master_that_does_not_call_itself_one_yet_is_found_and_stopped(proxy: ManagedNginx) -> None:
+    """It does so a moment after its starter has returned; one that is told to be no master never does."""
+    kill_all(proxy)
+    quiet = ["nginx", "-e", "stderr", "-p", str(proxy.directory), "-c", str(proxy.conf), "-g", "master_process off;"]
+    nothing = subprocess.DEVNULL
+    subprocess.run(quiet, check=True, stdin=nothing, stdout=nothing, stderr=nothing)
+    assert proxy._master.pid() in processes(proxy.directory)
+    proxy._master.stop()
+    assert processes(proxy.directory) == []
 
 
 def test_an_interrupted_first_installation_leaves_no_nginx(
@@ -239,7 +250,7 @@ def test_a_log_is_rotated_once_it_is_large_and_no_line_is_lost(proxy: ManagedNgi
     proxy.rotate_logs()
     assert not list(proxy.access_log.parent.glob("access.json.*"))
     proxy.log_limit, folder = 10, proxy.access_log.parent
-    with Load(proxy.public_url, clients=4) as load:
+    with Load(proxy.public_url, clients=4, timeout=60) as load:
         for _ in range(4):
             before = load.sent
             awaited(lambda before=before: load.sent >= before + 50 and logs.due(folder, proxy.log_limit))
@@ -254,9 +265,9 @@ def test_a_log_is_rotated_once_it_is_large_and_no_line_is_lost(proxy: ManagedNgi
 
 
 def test_only_so_many_old_logs_are_kept(proxy: ManagedNginx) -> None:
-    proxy.log_limit = 0
+    proxy.log_limit, folder = 10, proxy.access_log.parent
     for _ in range(8):
-        fetch(proxy.public_url)
+        awaited(lambda: fetch(proxy.public_url) and proxy.access_log in logs.due(folder, proxy.log_limit))
         proxy.rotate_logs()
     assert len(list(proxy.access_log.parent.glob("access.json.*"))) == 5
 

@@ -25,7 +25,7 @@ GREEN, BLUE = Traffic(1000, "d"), Traffic(0, "d")
 
 def connect(url: str) -> socket.socket:
     parts = urlsplit(url)
-    return socket.create_connection((parts.hostname or "", parts.port or 80), timeout=20)
+    return socket.create_connection((parts.hostname or "", parts.port or 80), timeout=60)
 
 
 def read_until(sock: socket.socket, ending: bytes) -> bytes:
@@ -250,7 +250,7 @@ def test_the_access_log_is_json_that_says_where_each_request_went(install: Insta
     assert (first["status"], first["upstream_status"]) == ("200", "200")
     assert str(first["upstream_addr"]).startswith("127.0.0.1:")
     assert 0 <= float(str(first["upstream_header_time"])) <= float(str(first["upstream_response_time"]))
-    assert abs(float(str(first["time"])) - time.time()) < 60
+    assert abs(float(str(first["time"])) - time.time()) < 600
     assert (second["method"], second["version"]) == ("POST", "v1.1.0")
     assert 0 <= int(str(second["bucket"])) < 1000 and second["client"]
     assert (third["status"], third["slot"], third["upstream_status"]) == ("503", "none", "")
