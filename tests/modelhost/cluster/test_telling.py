@@ -23,9 +23,9 @@ components: {model: {}, tokenizer: {}}
 sets: {translation: [model, tokenizer]}
 memory: {budget: 10MB}
 notify: ["ADDRESS"]
-cluster: {group: translation, heartbeat: 0.1s, poll: 0.02s, ttl: 2s}
+cluster: {group: translation, heartbeat: 0.1s, poll: 0.02s, retry: 0.3s, ttl: 6s}
 """
-PATIENT = "ttl: 60s}"  # nobody takes a member that is slow to tell for a dead one
+PATIENT = "ttl: 600s}"  # nobody takes a member that is slow to tell for a dead one
 OLD, NEW = ({"model": number, "tokenizer": number} for number in ("1.0.0", "1.1.0"))
 
 
@@ -46,9 +46,9 @@ class Team(Service):
     def titles(self) -> list[str]:
         return [message["title"] for message in self.messages]
 
-    def join(self, name: str, more: str = "", ttl: str = "ttl: 2s}", **settings: object) -> Membership:
+    def join(self, name: str, more: str = "", ttl: str = "ttl: 6s}", **settings: object) -> Membership:
         text = MEMBER.replace("ADDRESS", self.address).replace("group:", f"member: {name}, group:")
-        host = self.open(text.replace("ttl: 2s}", ttl) + more, start=False, state=self.path / name, **settings)
+        host = self.open(text.replace("ttl: 6s}", ttl) + more, start=False, state=self.path / name, **settings)
         member = Membership.of(host)
         self.members.append(member)
         member.start()
@@ -56,8 +56,15 @@ class Team(Service):
         return member
 
     def until_told(self, *generations: int) -> None:
+        """Each member looks as it does every quarter of a ttl, and nobody waits for its turn."""
         place = place_at(self.shop.root, "translation")
-        eventually(lambda: {int(name.split(".")[0]) for name in place.names("told")} == set(generations))
+
+        def is_told() -> bool:
+            for member in self.members:
+                member._look_after()
+            return {int(name.split(".")[0]) for name in place.names("told")} == set(generations)
+
+        eventually(is_told)
 
     def end(self) -> None:
         for member in self.members:
@@ -88,7 +95,7 @@ def test_a_switch_of_a_cluster_is_one_message_and_names_the_service(team: Team) 
     team.until_told(1, 2, 3, 4)
     for member in team.members:
         eventually(lambda m=member: m.follower.generation == 4)  # type: ignore[misc]
-        assert member.host.serving.events.flush()
+        assert member.host.serving.events.flush(60)
     moved = "model 1.1.0 → 1.0.0, tokenizer 1.1.0 → 1.0.0"
     assert team.titles == [
         "translation: start: model nothing → 1.1.0, tokenizer nothing → 1.1.0 (start-up)",
@@ -156,7 +163,7 @@ def test_a_member_that_starts_without_the_registry_is_named(team: Team) -> None:
     shared, away = team.path / "shared", team.path / "away"
     shared.mkdir()
     more = ", place: shared}\n"
-    text = MEMBER.replace("ttl: 2s}\n", "ttl: 2s" + more)
+    text = MEMBER.replace("ttl: 6s}\n", "ttl: 6s" + more)
     host = team.open(text.replace("ADDRESS", team.address).replace("group:", "member: anna, group:"), start=False)
     first = Membership.of(host)
     first.start()
