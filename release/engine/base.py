@@ -84,6 +84,11 @@ class Instance:
     pid_token: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def runs(self) -> bool:
+        """Whether its process is there, or about to be again."""
+        return self.state in (State.RUNNING, State.RESTARTING)
+
 
 def labels_of(spec: InstanceSpec) -> dict[str, str]:
     """What an instance says of itself. Never a secret, nor its fingerprint."""

@@ -18,7 +18,6 @@ from release.operations.telling import quietly
 from release.pipeline.events import Said
 from release.rollout import instances
 from release.rollout.hands import Hands
-from release.rollout.prepare import runs
 
 _STOP = 2.0  # seconds that what is in the way gets to end; live does not wait for it
 _ATTEMPTS = 4  # starts, while a run that was just superseded may still be starting its candidate
@@ -113,7 +112,7 @@ def _clear_slot(hands: Hands, row: DeploymentRow, way: Way, stopped: list[Instan
             continue
         if instance.deployment in unfinished or instance.state is State.CREATED or _is(instance, way):
             hands.engine.remove(instance.id)
-        elif runs(instance):
+        elif instance.runs:
             hands.engine.keep(instance.id, False)
             hands.engine.stop(instance.id, _STOP)
             stopped.append(instance)

@@ -19,7 +19,7 @@ from release.operations.result import live_release
 from release.operations.settle import settle
 from release.rollout import identity, instances, targets
 from release.rollout.hands import Hands
-from release.rollout.prepare import require_disk
+from release.rollout.preflight import require_disk
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from release.rollout.deployment import Deployment
 from release.rollout.finish import Retire
 from release.rollout.hands import Hands, Plan
 from release.rollout.observation import replay
-from release.rollout.prepare import tree_of
+from release.rollout.resolve import tree_of
 from release.rollout.switching import record_missed
 
 

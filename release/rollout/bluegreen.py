@@ -10,9 +10,13 @@ from release.rollout.deployment import Deployment
 from release.rollout.finish import Commit, Retire
 from release.rollout.gates import Gate, LeftOut
 from release.rollout.hands import Plan
+from release.rollout.hook import Hook
 from release.rollout.nginx import Reconfigure
 from release.rollout.observation import Observation
-from release.rollout.prepare import Hook, ObtainImage, Preflight, Resolve, Start
+from release.rollout.obtain import ObtainImage
+from release.rollout.preflight import Preflight
+from release.rollout.resolve import Resolve
+from release.rollout.start import Start
 from release.rollout.switching import Push, Switch
 
 
@@ -21,7 +25,7 @@ def steps(deployment: Deployment, plan: Plan, accepted: Mapping[str, str]) -> li
     hooks = deployment.hands.manifest.hooks
     return [
         Resolve(deployment, plan),
-        Preflight(deployment, plan),
+        Preflight(deployment),
         ObtainImage(deployment, plan),
         *_hook(deployment, "before_start", hooks.before_start),
         Start(deployment, plan),

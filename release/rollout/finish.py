@@ -13,7 +13,6 @@ from release.pipeline.events import Said
 from release.pipeline.step import Skip
 from release.rollout.deployment import Deployment
 from release.rollout.housekeeping import prune, told
-from release.rollout.prepare import runs
 
 
 class Commit:
@@ -57,7 +56,7 @@ class Retire:
         deployment, hands = self._deployment, self._deployment.hands
         displaced = self._remove_displaced()
         mine = hands.engine.instances(hands.manifest.scope)
-        old = [i for i in mine if i.slot is deployment.slot.other and runs(i)]
+        old = [i for i in mine if i.slot is deployment.slot.other and i.runs]
         done = [self._retire_old(instance) for instance in old]
         if displaced:
             done.append(f"removed {', '.join(sorted({i.release for i in displaced}))}")

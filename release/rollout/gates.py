@@ -11,7 +11,7 @@ from release.pipeline.events import StepProgress, VerdictGiven
 from release.pipeline.step import Skip
 from release.rollout import anchor
 from release.rollout.deployment import Deployment
-from release.rollout.prepare import tree_of
+from release.rollout.resolve import tree_of
 from release.verdict import Outcome, Verdict
 
 

@@ -12,7 +12,6 @@ from release.image import retention
 from release.ledger.records import ReleaseRow, Standing
 from release.naming import Slot
 from release.rollout.hands import Hands
-from release.rollout.prepare import runs
 
 
 @dataclass
@@ -60,7 +59,7 @@ def situation(hands: Hands) -> retention.Situation:
     """Everything the plan rests on, as it is now."""
     mine = hands.engine.instances(hands.manifest.scope)
     live_slot = _live_slot(hands)
-    live = next((i.release for i in mine if i.slot is live_slot and runs(i)), None)
+    live = next((i.release for i in mine if i.slot is live_slot and i.runs), None)
     rows = hands.ledger.releases()
     # A release that too few requests reached is what a bare rollback goes back to where it was live last.
     unobserved = [r for r in rows if r.standing is Standing.UNOBSERVED and r.last_live_at and r.name != live]
@@ -69,9 +68,9 @@ def situation(hands: Hands) -> retention.Situation:
         images=hands.images.all(hands.manifest.scope),
         releases=[retention.Known(r.name, r.image_id, str(r.standing), r.last_live_at) for r in rows],
         live=live,
-        running=[i.image_id for i in mine if runs(i)],
+        running=[i.image_id for i in mine if i.runs],
         in_progress=[*under_way, *_anchor(hands, rows), *(row.image_id for row in unobserved[:1])],
-        stopped=[retention.Stopped(i.id, i.name, i.image_id, i.release) for i in mine if not runs(i)],
+        stopped=[retention.Stopped(i.id, i.name, i.image_id, i.release) for i in mine if not i.runs],
         standby=cold_standby(mine, live_slot, live),
         leftovers=hands.images.leftovers(hands.manifest.scope),
     )
@@ -95,7 +94,7 @@ def cold_standby(mine: list[Instance], live_slot: Slot | None, live: str | None)
     if live_slot is None:
         return None
     idle = [i for i in mine if i.slot is live_slot.other]
-    if any(runs(i) for i in idle):
+    if any(i.runs for i in idle):
         return None
     stopped = [i for i in idle if i.release != live and i.state is not State.CREATED]
     return max(stopped, key=lambda i: i.deployment).id if stopped else None

@@ -15,7 +15,6 @@ from release.pipeline.step import Skip
 from release.proxy import render
 from release.proxy.durable import write_file
 from release.rollout.deployment import Deployment
-from release.rollout.prepare import runs
 
 
 class Reconfigure:
@@ -82,7 +81,7 @@ class Reconfigure:
         if traffic is None or ports == render.slot_ports(deployment.proxy.installed() or ""):
             return None
         mine = deployment.hands.engine.instances(deployment.hands.manifest.scope)
-        live = {i.host_port for i in mine if i.slot is traffic.live and runs(i)}
+        live = {i.host_port for i in mine if i.slot is traffic.live and i.runs}
         if not live or ports.get(traffic.live) in live:
             return None
         return f"{traffic.live} serves on port {min(live)}, which the one before does not know"

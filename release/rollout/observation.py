@@ -16,7 +16,7 @@ from release.observe.readiness import probe
 from release.pipeline.events import Said, StepProgress, VerdictGiven
 from release.pipeline.step import Skip
 from release.rollout.deployment import Deployment
-from release.rollout.prepare import tree_of
+from release.rollout.resolve import tree_of
 from release.verdict import Outcome, Verdict
 
 LOOK_EVERY = 0.5  # seconds between two looks at the log

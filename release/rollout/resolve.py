@@ -1,0 +1,43 @@
+"""The step resolve: the tree of exactly the tagged commit, in a scratch folder of the run's own."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from release.pipeline.step import Skip
+from release.rollout.deployment import Deployment
+from release.rollout.hands import Plan
+
+
+class Resolve:
+    """Exports exactly the tagged commit, whatever is checked out."""
+
+    name = "resolve"
+    commits = False
+
+    def __init__(self, deployment: Deployment, plan: Plan) -> None:
+        self._deployment, self._plan = deployment, plan
+
+    def run(self) -> str | Skip:
+        self._deployment.remember(prefix=self._plan.prefix)
+        work = work_of(self._deployment)
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        self._plan.export(work / "export")
+        what = "the working tree on" if self._plan.snapshot else "commit"
+        return f"{self._plan.release.tag} is {what} {self._plan.commit[:12]}"
+
+    def undo(self) -> str | None:
+        shutil.rmtree(work_of(self._deployment), ignore_errors=True)
+        return None
+
+
+def work_of(deployment: Deployment) -> Path:
+    """The scratch folder of one run; gone when it is over."""
+    return deployment.hands.state.work / deployment.id
+
+
+def tree_of(deployment: Deployment) -> Path:
+    """The folder that holds the service's manifest, within the export of its commit."""
+    return work_of(deployment) / "export" / str(deployment.fact("prefix", "."))
