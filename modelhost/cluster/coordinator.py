@@ -6,7 +6,6 @@ coordinator aborts it; a coordinator that was only asleep finds that somebody wa
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
@@ -22,14 +21,13 @@ from modelhost.cluster.report import Report, report, spoken
 from modelhost.cluster.returns import Check, Returns, Switch
 from modelhost.cluster.telling import Teller
 from modelhost.cluster.timings import Timings
-from modelhost.errors import Conflict, InvalidRequest, ModelHostError
+from modelhost.errors import Conflict, InvalidRequest
 from modelhost.registry.base import Registry
 from modelhost.registry.directory import utc_now
-from modelhost.serving.destinations import Asked, accept
+from modelhost.serving.asked import Asked
 from modelhost.serving.fallback import FALLBACK_VERSION
+from modelhost.serving.marks import mark_stable
 from modelhost.serving.switching import demand_generation, demand_reason
-
-_log = logging.getLogger(__name__)
 
 
 class Coordinator:
@@ -134,8 +132,8 @@ class Coordinator:
         demand_committed(expected_generation, desired)
         versions = self._resolve(changes, desired)
         if desired.committed is not None and desired.committed.versions == versions:
-            self._mark_stable({name: versions[name] for name in changes}, who, why)
-            return Switch(desired.committed, desired.committed)
+            notes = self._mark_stable({name: versions[name] for name in changes}, who, why)
+            return Switch(desired.committed, desired.committed, notes)
         parts = self._parts
         span = parts.timings.patience if patience is None else patience
         highest = max((seen.beat.serves for seen in parts.members.observe()), default=0)
@@ -143,8 +141,7 @@ class Coordinator:
         self._propose(proposed, expected_generation)
         committed = Promotion(parts, proposed, parts.clock() + span, at_least).run()
         self._teller.switched(committed, proposed.committed)
-        self._mark_stable(committed.versions, who, why)
-        return Switch(committed, proposed.committed)
+        return Switch(committed, proposed.committed, self._mark_stable(committed.versions, who, why))
 
     def rollback(
         self,
@@ -202,14 +199,10 @@ class Coordinator:
         entries = fitting(self.registry, versions)
         return {name: entries[name].version if name in entries else each for name, each in sorted(versions.items())}
 
-    def _mark_stable(self, versions: Mapping[str, str], who: str, why: str) -> None:
-        """What was promoted may be gone back to. A registry that cannot be written is logged: the set is committed."""
-        for name, version in versions.items():
-            try:
-                if version != FALLBACK_VERSION:
-                    accept(self.registry, name, version, who, why)
-            except ModelHostError:
-                _log.exception("%s %s is committed, and could not be marked stable", name, version)
+    def _mark_stable(self, versions: Mapping[str, str], who: str, why: str) -> tuple[str, ...]:
+        """What was promoted may be gone back to. Returns what could not be marked, in words: the set is committed."""
+        published = {name: version for name, version in versions.items() if version != FALLBACK_VERSION}
+        return tuple(mark_stable(self.registry, published, who, why))
 
     def _without_abandoned(self, who: str) -> Desired:
         """The state, after a proposal that nobody stands behind was aborted. Raises Conflict where somebody does."""

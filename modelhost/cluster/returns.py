@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -13,21 +13,19 @@ from modelhost.cluster.promotion import Parts
 from modelhost.cluster.telling import Teller, as_record
 from modelhost.errors import (
     Conflict,
-    MateMismatch,
     ModelHostError,
     NothingStable,
-    Refused,
     RegistryUnavailable,
     Superseded,
-    Unknown,
 )
 from modelhost.loading.checks import Integrity
 from modelhost.registry.base import Registry
-from modelhost.serving.destinations import Asked, demand_sense, demand_way_back, is_usable, reject
+from modelhost.serving.asked import COMMITTED, Asked, demand_sense, first_fitting, left_by, stand_ins
+from modelhost.serving.destinations import earlier
 from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.history import Kind, Outcome, Record
+from modelhost.serving.marks import mark_rejected
 from modelhost.serving.switching import demand_generation
-from modelhost.serving.targets import earlier_sets, earlier_versions, left_for_good
 
 Check = Callable[[str, str], object]
 """Component and version → nothing of interest; raises Refused where no member could load it."""
@@ -96,7 +94,7 @@ class Returns:
             except NothingStable as error:
                 self._teller.alert(_refused(asked, current, who, reason, self._parts.now(), error))
                 raise
-            left = _left(asked, current, target)
+            left = left_by(asked, current.versions, target)
             returned = desired.go_back(target, left, who, reason, self._parts.now())
             try:
                 self._parts.log.write(returned)
@@ -108,76 +106,28 @@ class Returns:
                     "the report says it when that is back; until then what serves serves on",
                 ) from error
             assert returned.committed is not None
-            notes += reject(self._registry, left, who, reason)
+            notes += mark_rejected(self._registry, left, who, reason)
             self._teller.switched(returned.committed, current, notes)
             return Switch(returned.committed, current, tuple(notes))
 
-    # -- where to --------------------------------------------------------------------------------------------------
-
     def _target(self, asked: Asked, desired: Desired, current: Committed) -> tuple[dict[str, str], list[str]]:
         """The set to go back to, and what was passed over on the way."""
-        passed_over: list[str] = []
-        for target in self._targets(asked, desired, current):
-            try:
-                for entry in fitting(self._registry, target).values():
-                    if current.versions[entry.component] != entry.version:
-                        self._check(entry.component, entry.version)
-            except MateMismatch as error:
-                if asked.component is not None and not asked.together:
-                    raise MateMismatch(error.message, "with together=True its mates go back with it") from error
-                if asked.named and asked.component is None:
-                    raise
-                passed_over.append(error.message)
-            except (Refused, Unknown) as error:
-                if asked.named:
-                    raise
-                passed_over.append(error.message)
-            else:
-                return target, passed_over
-        if asked.named:
-            raise NothingStable(
-                f"no set that was committed fits {asked.component} {asked.to_version}", "; ".join(passed_over)
-            )
-        return self._stand_ins(asked, current, passed_over), [*passed_over, "a fallback serves"]
-
-    def _targets(self, asked: Asked, desired: Desired, current: Committed) -> Iterator[dict[str, str]]:
-        """Whole sets to try, the best first."""
-        serves, component = current.versions, asked.component
-        if asked.to_generation is not None:
-            yield _of_generation(asked.to_generation, desired, current)
-            return
         records = [as_record(each) for each in (*desired.previous, current)]
-        left = left_for_good(records)
 
-        def usable(name: str, version: str) -> bool:
-            return is_usable(self._registry, name, version, left.get((name, version)))
+        def fit(target: dict[str, str]) -> dict[str, str]:
+            for entry in fitting(self._registry, target).values():
+                if current.versions[entry.component] != entry.version:
+                    self._check(entry.component, entry.version)
+            return target
 
-        if component is None:
-            yield from earlier_sets(records, serves, usable)
-            return
-        named = None
-        if asked.to_version is not None:
-            entry = self._registry.find(component, asked.to_version)
-            named = entry.version
-            if named == serves[component]:
-                raise Conflict(f"{component} {named} is wanted already", "name another, or none")
-            demand_way_back(self._registry, records, entry, serves[component])
-        for version in [named] if named else earlier_versions(records, component, serves[component], usable):
-            yield {**serves, component: version}
-            if asked.together:
-                sets = earlier_sets(records, serves, usable, component)
-                yield from (each for each in sets if each[component] == version)
+        def targets(asked: Asked) -> Iterator[dict[str, str]]:
+            return earlier(self._registry, records, asked, current.versions, COMMITTED)
 
-    def _stand_ins(self, asked: Asked, current: Committed, passed_over: list[str]) -> dict[str, str]:
-        names = [asked.component] if asked.component is not None else list(current.versions)
-        chosen = [name for name in names if name in self._fallbacks and current.versions[name] != FALLBACK_VERSION]
-        if not chosen:
-            raise NothingStable(
-                f"no set that was committed before is left and stable for {asked.component or 'the whole set'}, and no "
-                "other fallback is declared",
-                "; ".join(passed_over) or "publish and promote a version, or restore one that was left by mistake",
-            )
-        return {**current.versions, **dict.fromkeys(chosen, FALLBACK_VERSION)}
+        target, passed_over = first_fitting(asked, targets, fit, current.versions, COMMITTED)
+        if target is not None:
+            return target, passed_over
+        chosen = stand_ins(asked, current.versions, self._fallbacks, passed_over, COMMITTED)
+        return {**current.versions, **dict.fromkeys(chosen, FALLBACK_VERSION)}, [*passed_over, "a fallback serves"]
 
 
 class _Uncertain(RegistryUnavailable):
@@ -188,27 +138,6 @@ def as_published(registry: Registry) -> Check:
     """Whether the files are those that were published: all that can be said where no member is in this process."""
     integrity = Integrity()
     return lambda component, version: integrity(registry.find(component, version))
-
-
-def _left(asked: Asked, current: Committed, target: Mapping[str, str]) -> dict[str, str]:
-    """What is left for good: component → version."""
-    return {
-        name: version
-        for name, version in current.versions.items()
-        if target[name] != version and version != FALLBACK_VERSION and asked.component in (None, name)
-    }
-
-
-def _of_generation(generation: int, desired: Desired, current: Committed) -> dict[str, str]:
-    known = {each.generation: each for each in (*desired.previous, current)}
-    if generation not in known:
-        raise Unknown(
-            f"no set of generation {generation} was committed", f"these were: {', '.join(map(str, sorted(known)))}"
-        )
-    target = {name: known[generation].versions.get(name, version) for name, version in current.versions.items()}
-    if target == current.versions:
-        raise Conflict(f"the set of generation {generation} is wanted already", "name another, or none")
-    return target
 
 
 def _refused(asked: Asked, current: Committed, who: str, why: str, at: datetime, error: NothingStable) -> Record:

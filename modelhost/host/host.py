@@ -88,8 +88,8 @@ class ModelHost:
         self.absences = Absences(self.shelf, current)
         self.cache = Cache(registry, self.pool, self.serving, current, lambda: self._wiring.named())
         switches = Switches(registry, self.serving, current, self._look_around)
-        self.promote, self.mark_stable = switches.promote, switches.mark_stable
-        self.whole, self.rollback, self.scope = switches.whole, switches.rollback, switches.scope
+        self.promote, self.rollback = switches.promote, switches.rollback
+        self.whole, self.scope = switches.whole, switches.scope
         self.load, self.unload, self.restore = switches.load, switches.unload, switches.restore
         self.loadable, self.way_out = switches.loadable, switches.way_out
         self._granter = Granter(self.serving, self.shelf, lambda: self._wiring)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -12,13 +11,11 @@ from modelhost.errors import Conflict, MateMismatch, ModelHostError, Unknown, re
 from modelhost.loading.base import Loaded
 from modelhost.registry.base import LATEST, Entry, Registry, Status
 from modelhost.registry.mates import check_has_mates
-from modelhost.serving.destinations import accept
 from modelhost.serving.following import fits, following
 from modelhost.serving.history import Record
+from modelhost.serving.marks import mark_stable
 from modelhost.serving.serving import Serving
 from modelhost.serving.switching import demand_reason
-
-_log = logging.getLogger(__name__)
 
 
 class Switches:
@@ -56,7 +53,7 @@ class Switches:
             )
         except MateMismatch as error:
             raise MateMismatch(error.message, self.way_out(versions) or error.hint) from error
-        problems = self.mark_stable({name: record.after[name] for name in versions}, who=who, why=why)
+        problems = mark_stable(self._registry, {name: record.after[name] for name in versions}, who, why)
         self._afterwards()
         return replace(record, notes=(*record.notes, *problems))
 
@@ -93,18 +90,6 @@ class Switches:
             return [each for each in self._registry.versions(component) if each.status is not Status.REJECTED]
         except Unknown:
             return []
-
-    def mark_stable(self, versions: Mapping[str, str], *, who: str, why: str) -> list[str]:
-        """Marks those stable that are unstable. Returns what could not be marked, as in a registry out of reach, in
-        words: what serves goes on serving."""
-        problems = []
-        for name, version in versions.items():
-            try:
-                accept(self._registry, name, version, who, why)
-            except ModelHostError as error:
-                problems.append(f"{name} {version} serves, and could not be marked stable: {error.message}")
-                _log.error("%s", problems[-1])
-        return problems
 
     def rollback(
         self,

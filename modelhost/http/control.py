@@ -13,7 +13,7 @@ from modelhost.cluster.lookout import Seen
 from modelhost.errors import Conflict, Unknown
 from modelhost.host.host import ModelHost
 from modelhost.loading.books import canonical
-from modelhost.serving.destinations import Asked
+from modelhost.serving.asked import Asked
 from modelhost.serving.history import Kind, Outcome, Record
 
 

@@ -18,7 +18,7 @@ from modelhost.http.route import Route
 from modelhost.http.siblings import Siblings
 from modelhost.http.standing import standing
 from modelhost.registry.base import Status
-from modelhost.serving.destinations import Asked
+from modelhost.serving.asked import Asked
 
 _MOST_RECORDS = 1000
 Text = Annotated[str, Field(min_length=1, max_length=2000)]

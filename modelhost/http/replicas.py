@@ -12,15 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 
-from modelhost.cluster.desired import Committed
 from modelhost.cluster.lookout import Seen
 from modelhost.cluster.membership import Membership
+from modelhost.cluster.returns import Switch
 from modelhost.cluster.telling import as_record
 from modelhost.errors import Conflict, MateMismatch, ModelHostError, Unknown
 from modelhost.http.control import Brought, Switched, plain
 from modelhost.loading.books import canonical
 from modelhost.registry.directory import utc_now
-from modelhost.serving.destinations import Asked
+from modelhost.serving.asked import Asked
 from modelhost.serving.history import Kind, Outcome, Record
 
 PATIENCE_SECONDS = 10.0
@@ -46,10 +46,10 @@ class ClusterControl:
             except MateMismatch as error:
                 raise MateMismatch(error.message, host.way_out(whole) or error.hint) from error
         if went.before == went.committed:
-            return _switched(_unchanged(went.committed, who, why), self._behind())
+            return _switched(_unchanged(went, who, why), self._behind())
         self._membership.follower.wake()
         found = coordinator.served(went.committed.generation, self._patience)
-        return _switched(as_record(went.committed, went.before), found.behind)
+        return _switched(_record(went), found.behind)
 
     def rollback(self, asked: Asked, *, who: str, reason: str, expected_generation: int | None = None) -> Switched:
         """At once, without the barrier: done when it is committed and this member has gone back. The others do as soon
@@ -61,7 +61,7 @@ class ClusterControl:
         )
         self._membership.follower.wake()
         self._membership.follower.arrives(went.committed.generation, self._patience)
-        return _switched(replace(as_record(went.committed, went.before), notes=went.notes), self._behind())
+        return _switched(_record(went), self._behind())
 
     def load(self, component: str, version: str, *, who: str) -> Brought:
         """Into the memory of all living members, or of none; those that come later load it too."""
@@ -98,9 +98,13 @@ class ClusterControl:
         return report.behind if report else ()
 
 
-def _unchanged(committed: Committed, who: str, why: str) -> Record:
+def _record(went: Switch) -> Record:
+    return replace(as_record(went.committed, went.before), notes=went.notes)
+
+
+def _unchanged(went: Switch, who: str, why: str) -> Record:
     """A promotion of what is committed already: nothing was done, for this caller."""
-    found = replace(as_record(committed, committed), kind=Kind.SWAP, outcome=Outcome.UNCHANGED, rejected={})
+    found = replace(_record(went), kind=Kind.SWAP, outcome=Outcome.UNCHANGED, rejected={})
     return replace(found, at=utc_now(), who=who, why=why)
 
 

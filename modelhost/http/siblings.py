@@ -15,7 +15,7 @@ from modelhost.errors import Conflict
 from modelhost.host.host import ModelHost
 from modelhost.http.control import Brought, HostControl, Switched
 from modelhost.http.processes import Processes
-from modelhost.serving.destinations import Asked
+from modelhost.serving.asked import Asked
 
 ANSWER_SECONDS = 1.0
 LEAVING_SECONDS = 2.0  # a worker that is replaced shares the port with its successor for a moment

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from modelhost.errors import Conflict, InvalidRequest, ModelHostError, Refused, RegistryUnavailable, Unknown
+from modelhost.errors import Conflict, Refused, RegistryUnavailable, Unknown
 from modelhost.registry.base import Entry, Registry, Status
+from modelhost.serving.asked import SERVED, Asked, Words
 from modelhost.serving.following import following
 from modelhost.serving.history import History, Outcome, Record
 from modelhost.serving.sets import ServingSet
 from modelhost.serving.targets import Usable, earlier_sets, earlier_versions, left_for_good, older
 
 _FORWARD = "promote it: going forward is a promotion, and has a gate"
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is to go back, and where to. `component` None: the whole set. `to_version` of the component, or
-    `to_generation` of the set: what served before and is stable where neither is named. `together`: mates may go back
-    with it."""
-
-    component: str | None = None
-    to_version: str | None = None
-    to_generation: int | None = None
-    together: bool = False
-
-    @property
-    def named(self) -> bool:
-        """Whether the target was named, so that none further back will do."""
-        return self.to_version is not None or self.to_generation is not None
 
 
 class Destinations:
@@ -43,43 +24,21 @@ class Destinations:
         self._history = history
 
     def of(self, asked: Asked, serving: ServingSet) -> Iterator[dict[str, str]]:
-        """Whole sets to try, the best first."""
+        """Whole sets to try, the best first: what served here, then older versions that never did."""
         records, current = self._history.records(), dict(serving.versions)
-        component = asked.component
-        if asked.to_generation is not None:
-            yield _of_generation(records, asked.to_generation, current)
-            return
-        left = left_for_good(records)
-
-        def usable(name: str, version: str) -> bool:
-            return is_usable(self._registry, name, version, left.get((name, version)))
-
-        if component is None:
-            yield from earlier_sets(records, current, usable)
+        yield from earlier(self._registry, records, asked, current)
+        component, usable = asked.component, _usable(self._registry, records)
+        if component is None and asked.to_generation is None:
             for name in current:
                 for entry in self._older(records, name, current[name], usable):
                     yield {**current, **mates(self._registry, entry, current), name: entry.version}
-            return
-        if asked.to_version is not None:
+        elif component is not None and asked.to_version is None:
+            for entry in self._older(records, component, current[component], usable):
+                others = self._with_it(entry, serving, usable) if asked.together else {}
+                yield {**current, **others, component: entry.version}
+        elif component is not None and asked.to_version is not None and asked.together:
             entry = self._registry.find(component, asked.to_version)
-            version = entry.version
-            if version == current[component]:
-                raise Conflict(f"{component} {version} serves already", "name another, or none")
-            demand_way_back(self._registry, records, entry, current[component])
-            yield {**current, component: version}
-            if asked.together:
-                sets = earlier_sets(records, current, usable, component)
-                yield from (each for each in sets if each[component] == version)
-                yield {**current, **self._with_it(entry, serving, usable), component: version}
-            return
-        for version in earlier_versions(records, component, current[component], usable):
-            yield {**current, component: version}
-            if asked.together:
-                sets = earlier_sets(records, current, usable, component)
-                yield from (each for each in sets if each[component] == version)
-        for entry in self._older(records, component, current[component], usable):
-            others = self._with_it(entry, serving, usable) if asked.together else {}
-            yield {**current, **others, component: entry.version}
+            yield {**current, **self._with_it(entry, serving, usable), component: entry.version}
 
     def _older(self, records: list[Record], component: str, current: str, usable: Usable) -> list[Entry]:
         """Older stable versions that never served here, as in a service that was just installed, the newest first."""
@@ -101,13 +60,31 @@ class Destinations:
         moved = following({entry.component: entry}, [*serving], serving, known)
         return {name: each.version for name, each in moved.items()}
 
-    def way_out(self, asked: Asked, serving: ServingSet) -> str:
-        """What `together` would do, for the person who has to decide."""
-        for target in self.of(replace(asked, together=True), serving):
-            moved = [f"{n} {serving.versions[n]} → {v}" for n, v in target.items() if v != serving.versions[n]]
-            if len(moved) > 1:
-                return f"with together=True these go back as one: {', '.join(moved)}"
-        return "no set that served fits; name versions with a swap"
+
+def earlier(
+    registry: Registry, records: list[Record], asked: Asked, current: Mapping[str, str], words: Words = SERVED
+) -> Iterator[dict[str, str]]:
+    """Whole sets to try in place of the `current` one (component → version), of what the records say was there before,
+    the best first. Raises Unknown, Conflict, Refused for what was named and cannot be."""
+    component, usable = asked.component, _usable(registry, records)
+    if asked.to_generation is not None:
+        yield _of_generation(records, asked.to_generation, current, words)
+        return
+    if component is None:
+        yield from earlier_sets(records, current, usable)
+        return
+    named = None
+    if asked.to_version is not None:
+        entry = registry.find(component, asked.to_version)
+        named = entry.version
+        if named == current[component]:
+            raise Conflict(f"{component} {named} {words.now} already", "name another, or none")
+        demand_way_back(registry, records, entry, current[component])
+    for version in [named] if named else earlier_versions(records, component, current[component], usable):
+        yield {**current, component: version}
+        if asked.together:
+            sets = earlier_sets(records, current, usable, component)
+            yield from (each for each in sets if each[component] == version)
 
 
 def demand_way_back(registry: Registry, records: list[Record], entry: Entry, current: str) -> None:
@@ -123,7 +100,7 @@ def demand_way_back(registry: Registry, records: list[Record], entry: Entry, cur
         raise Refused(f"{what} is {entry.status}{before}: a rollback goes to what is stable", _FORWARD)
     if not served and not older([version], current):
         raise Refused(f"{what} is newer than {current}{before}: a rollback goes back", _FORWARD)
-    if not is_usable(registry, component, version, left_for_good(records).get((component, version))):
+    if not _usable(registry, records)(component, version):
         raise Refused(f"{what} was left by a rollback, and nobody has marked it stable since", _FORWARD)
 
 
@@ -141,52 +118,23 @@ def mates(registry: Registry, entry: Entry, among: Mapping[str, str]) -> dict[st
     return found
 
 
-def demand_sense(asked: Asked, serving: Collection[str]) -> None:
-    """Raises Unknown, InvalidRequest for what no rollback of the components that serve can mean."""
-    if asked.component is not None and asked.component not in serving:
-        raise Unknown(f"no component {asked.component!r} serves", f"these do: {', '.join(serving)}")
-    if asked.component is None and asked.to_version is not None:
-        raise InvalidRequest("a version belongs to a component", "name the component, or a generation of the set")
-    if asked.component is not None and asked.to_generation is not None:
-        raise InvalidRequest("a generation belongs to the whole set", "name no component")
-
-
-def reject(registry: Registry, left: Mapping[str, str], who: str, why: str) -> list[str]:
-    """Marks what was left (component → version), so that no rollback comes back to it. Returns what could not be
-    marked, as in a registry out of reach, in words: the way back is gone already."""
-    problems = []
-    for name, version in left.items():
-        try:
-            registry.mark(name, version, Status.REJECTED, who, why)
-        except ModelHostError as error:
-            problems.append(f"{name} {version} could not be marked as rejected: {error.message}")
-            _log.error("%s", problems[-1], exc_info=True)
-    return problems
-
-
-def accept(registry: Registry, component: str, version: str, who: str, why: str) -> None:
-    """Marks what was promoted as stable. Where a rollback left it meanwhile, the rejection holds, also one that came
-    in the moment before the mark. Raises what a registry raises."""
-    if registry.find(component, version).status is not Status.UNSTABLE:
-        return
-    registry.mark(component, version, Status.STABLE, who, why)
-    said = [change for change in registry.log(component) if change.version == version][-2:]
-    if [change.status for change in said] == [Status.REJECTED, Status.STABLE]:
-        registry.mark(component, version, Status.REJECTED, said[0].who, said[0].why)
-
-
-def _of_generation(records: list[Record], generation: int, current: Mapping[str, str]) -> dict[str, str]:
+def _of_generation(records: list[Record], generation: int, current: Mapping[str, str], words: Words) -> dict[str, str]:
     found = [each for each in records if each.generation == generation and each.outcome is Outcome.SWITCHED]
     if not found:
         known = sorted({each.generation for each in records if each.outcome is Outcome.SWITCHED})
-        raise Unknown(f"no set of generation {generation} served", f"these did: {', '.join(map(str, known))}")
+        raise Unknown(f"no set of generation {generation} {words.past}", f"{words.these}: {', '.join(map(str, known))}")
     target = {name: found[-1].after.get(name, version) for name, version in current.items()}
     if target == current:
-        raise Conflict(f"the set of generation {generation} serves already", "name another, or none")
+        raise Conflict(f"the set of generation {generation} {words.now} already", "name another, or none")
     return target
 
 
-def is_usable(registry: Registry, component: str, version: str, left: datetime | None) -> bool:
+def _usable(registry: Registry, records: list[Record]) -> Usable:
+    left = left_for_good(records)
+    return lambda component, version: _is_usable(registry, component, version, left.get((component, version)))
+
+
+def _is_usable(registry: Registry, component: str, version: str, left: datetime | None) -> bool:
     """Stable, and not left for good at the time `left`, unless somebody has marked it stable since."""
     try:
         if registry.find(component, version).status is not Status.STABLE:

@@ -9,26 +9,23 @@ from functools import partial
 
 from modelhost.errors import (
     ConfigError,
-    LoadFailed,
-    MateMismatch,
     NoRoom,
     NothingStable,
-    Refused,
     Superseded,
-    Unknown,
 )
 from modelhost.loading.base import Loaded
 from modelhost.loading.lease import Lease
 from modelhost.registry.base import Entry
+from modelhost.serving.asked import Asked, demand_sense, first_fitting, left_by, stand_ins
 from modelhost.serving.course import Course, Courses
-from modelhost.serving.destinations import Asked, Destinations, demand_sense, reject
+from modelhost.serving.destinations import Destinations
 from modelhost.serving.events import Event, note
 from modelhost.serving.history import Kind, Outcome, Record
+from modelhost.serving.marks import mark_rejected
 from modelhost.serving.sets import ServingSet
 from modelhost.serving.switching import Attempt, Ready, Switching, Wanted, check_fit, demand_generation, demand_reason
 
 ROOM_SECONDS = 60.0  # for a load that was called off to land and leave: its thread cannot be stopped
-_UNFIT = (Refused, LoadFailed, Unknown)  # reasons to go further back; "not now" is none
 
 
 class _Overtaken(Superseded):
@@ -110,25 +107,14 @@ class Roller:
         timeout: float | None,
         started: float,
     ) -> tuple[Record, bool]:
-        passed_over: list[str] = []
-        for target in self._destinations.of(asked, serving):
-            try:
-                wanted = self._verified(target, serving)
-                ready = self._prepare(wanted, serving, overtaken, generation, timeout)
-            except MateMismatch as error:
-                if asked.component is not None and not asked.together:
-                    raise MateMismatch(error.message, self._destinations.way_out(asked, serving)) from error
-                if asked.named and asked.component is None:
-                    raise
-                passed_over.append(error.message)
-            except _UNFIT as error:
-                if asked.named:
-                    raise
-                passed_over.append(error.message)
-            else:
-                return self._switch(asked, attempt, serving, ready, passed_over, started), False
-        if asked.named:
-            raise NothingStable(f"no set that served fits {asked.component} {asked.to_version}", _listed(passed_over))
+        def fit(target: dict[str, str]) -> Ready:
+            return self._prepare(self._verified(target, serving), serving, overtaken, generation, timeout)
+
+        ready, passed_over = first_fitting(
+            asked, lambda asked: self._destinations.of(asked, serving), fit, serving.versions
+        )
+        if ready is not None:
+            return self._switch(asked, attempt, serving, ready, passed_over, started), False
         wanted = self._stand_ins(asked, serving, passed_over)
         ready = self._prepare(wanted, serving, overtaken, generation, timeout)
         return self._switch(asked, attempt, serving, ready, [*passed_over, "a fallback serves"], started), True
@@ -175,17 +161,9 @@ class Roller:
 
     def _stand_ins(self, asked: Asked, serving: ServingSet, passed_over: list[str]) -> dict[str, Entry | Loaded]:
         """What serves, with the declared fallbacks in place of what is to be left."""
-        names = [asked.component] if asked.component is not None else list(serving)
-        chosen = {name: self._fallbacks[name] for name in names if name in self._fallbacks}
-        if all(serving[name].fallback for name in chosen):
-            what = asked.component or "the set"
-            why = "its fallback serves already" if chosen else "no fallback is declared"
-            raise NothingStable(
-                f"{what}: no version that served is left and stable, and {why}",
-                _listed(passed_over) or "publish and promote a version, or restore one that was left by mistake",
-            )
+        chosen = stand_ins(asked, serving.versions, self._fallbacks, passed_over)
         staying = {name: each if each.fallback else each.entry for name, each in serving.items()}
-        return {**staying, **chosen}
+        return {**staying, **{name: self._fallbacks[name] for name in chosen}}
 
     # -- going there -----------------------------------------------------------------------------------------------
 
@@ -202,11 +180,7 @@ class Roller:
         undoes nothing. A process that dies in between has gone back: the next start reads that line and ends it."""
         parts = self._parts
         after = {n: (each.loaded if isinstance(each, Lease) else each).version for n, each in ready.members.items()}
-        left = {
-            name: version
-            for name, version in attempt.before.items()
-            if after[name] != version and not serving[name].fallback and asked.component in (None, name)
-        }
+        left = left_by(asked, attempt.before, after)
         begun = replace(
             attempt.record(parts.now(), Outcome.BEGUN, ready.generation, after),
             rejected=left,
@@ -226,9 +200,5 @@ class Roller:
         unwritten = parts.write(record)
         for each in left.items():
             parts.pool.discard(*each)
-        problems = [unwritten, *reject(parts.registry, left, attempt.who, attempt.why)]
+        problems = [unwritten, *mark_rejected(parts.registry, left, attempt.who, attempt.why)]
         return replace(record, notes=(*record.notes, *(problem for problem in problems if problem)))
-
-
-def _listed(passed_over: list[str]) -> str:
-    return f"passed over: {'; '.join(passed_over)}" if passed_over else ""

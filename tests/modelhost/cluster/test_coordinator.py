@@ -213,13 +213,28 @@ def test_repeated_rollbacks_go_further_back_and_never_to_what_was_left(crew: Cre
         crew.promote(model="3.0.0")
 
 
+def test_a_promotion_that_could_not_be_marked_says_so_to_who_asked(crew: Crew) -> None:
+    crew.shop.publish("model", "1.0.0", stable=False)
+    anna = crew.hire("anna")
+    lock = crew.shop.root / "model" / ".lock"
+    lock.unlink()
+    lock.mkdir()  # as where the registry cannot be written, and the place can
+    for _ in range(2):  # the second time it is committed already
+        went = crew.coordinator.promote({"model": "1.0.0"}, who="ann", why="better")
+        assert went.committed.generation == 1
+        (note,) = went.notes
+        assert note.startswith("model 1.0.0 serves, and could not be marked stable: ")
+    crew.until_served(1)
+    assert anna.versions == {"model": "1.0.0"}
+
+
 def test_a_rollback_can_name_a_version_or_a_generation_and_takes_no_mate_apart(crew: Crew) -> None:
     for version in ("1.0.0", "2.0.0"):
         mate = crew.shop.publish("encoder", version)
         crew.shop.publish("decoder", version, mates={"encoder": mate})
         crew.hire(f"member-{version}")
         crew.promote(encoder=version, decoder=version)
-    with pytest.raises(MateMismatch, match="with together=True its mates"):
+    with pytest.raises(MateMismatch, match=r"together=True these go back as one: decoder 2\.0\.0 → 1\.0\.0, encoder"):
         crew.coordinator.rollback("decoder", who="bob", reason="worse")
     with pytest.raises(Unknown, match="these were: 1, 2"):
         crew.coordinator.rollback(to_generation=9, who="bob", reason="worse")
@@ -248,7 +263,7 @@ def test_when_nothing_stable_is_left_the_declared_fallback_serves_with_an_alert(
     anna.serving.subscribe(lambda event: alerts.append(event.alert))
     crew.promote(encoder="1.0.0", decoder="1.0.0")
     crew.until_served(1)
-    with pytest.raises(NothingStable, match="no other fallback"):
+    with pytest.raises(NothingStable, match="no fallback is declared"):
         crew.coordinator.rollback("encoder", who="bob", reason="worse")
     careful = Coordinator(crew.place, crew.shop.registry, TIMINGS, fallbacks=["encoder"])
     returned = careful.rollback("encoder", who="bob", reason="worse")

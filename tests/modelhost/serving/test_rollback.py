@@ -20,9 +20,9 @@ from modelhost.errors import (
 )
 from modelhost.registry.base import Status, StatusChange
 from modelhost.registry.directory import DirectoryRegistry
-from modelhost.serving.destinations import accept
 from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.history import Outcome
+from modelhost.serving.marks import accept
 from modelhost.serving.serving import Serving
 from tests.modelhost.loading.published import damage
 from tests.modelhost.serving.workshop import Workshop, answer
