@@ -21,6 +21,7 @@ from modelhost.http.control import Control
 from modelhost.http.roles import Role
 from modelhost.http.service import ModelHttp
 from tests.modelhost.host.service import Service
+from tests.modelhost.serving.workshop import PATIENCE
 
 INTERFACE = {
     "inputs": [
@@ -92,7 +93,7 @@ class Site:
         self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_keep_alive=60))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
         self._thread.start()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while not self._server.started:
             assert time.monotonic() < deadline, "the server did not start"
             time.sleep(0.01)
@@ -101,7 +102,7 @@ class Site:
     def ask(self, method: str, path: str, body: Any = None, role: Role | None = None, **more: Any) -> requests.Response:
         headers = more.pop("headers", {}) | ({"Authorization": f"Bearer {self.tokens[role]}"} if role else {})
         url = f"http://127.0.0.1:{self.port}{path}"
-        return self.session.request(method, url, json=body, headers=headers, timeout=30, **more)
+        return self.session.request(method, url, json=body, headers=headers, timeout=PATIENCE, **more)
 
     def infer(self, path: str = "/v2/models/model/infer", **more: Any) -> requests.Response:
         inputs = [

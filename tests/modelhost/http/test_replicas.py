@@ -22,7 +22,8 @@ from tests.modelhost.host.service import words
 from tests.modelhost.http.site import CONFIGURATION, INTERFACE, Site
 from tests.modelhost.serving.workshop import eventually
 
-TIMINGS = Timings(ttl=5.0, beat=0.1, poll=0.02, patience=30.0, retry=0.1)
+# A ttl so long that a thread which a busy machine keeps for some seconds is not taken for dead.
+TIMINGS = Timings(ttl=10.0, beat=0.1, poll=0.02, patience=120.0, retry=0.1)
 OLD = {"model": "1.0.0", "tokenizer": "1.0.0"}
 NEW = {"model": "1.1.0", "tokenizer": "1.1.0"}
 
@@ -47,7 +48,7 @@ def cluster(site: Site) -> Iterator[Cluster]:
         return members[-1]
 
     def control(host: ModelHost) -> ClusterControl:
-        return ClusterControl(member(host, "first"), patience=30.0)
+        return ClusterControl(member(host, "first"), patience=120.0)
 
     site.start(CONFIGURATION, control=control, opened={"start": False})
     other = site.service.open(None, start=False, state=site.path / "other")
@@ -138,13 +139,13 @@ def test_promoting_what_serves_already_changes_nothing_and_says_so_to_who_asked(
     member.host.serving.subscribe(told.append)
     switched = site.ask("POST", "/promote", {"versions": NEW, "reason": "better"}, role=Role.OPERATOR).json()
     assert (switched["outcome"], switched["before"], switched["after"]) == ("switched", OLD, NEW)
-    member.host.serving.events.flush(10.0)
+    member.host.serving.events.flush(60)
     before, revision = len(told), member.follower.status().revision
     again = site.ask("POST", "/promote", {"versions": NEW, "reason": "once more"}, role=Role.ADMIN).json()
     assert (again["outcome"], again["before"], again["changed"], again["generation"]) == ("unchanged", NEW, {}, 2)
     assert (again["who"], again["why"]) == ("admin-of-tests", "once more")
     assert again.keys() == switched.keys()
-    member.host.serving.events.flush(10.0)
+    member.host.serving.events.flush(60)
     assert (len(told), member.coordinator.report().generation) == (before, 2)
     assert member.follower.status().revision == revision
 
@@ -185,7 +186,8 @@ def test_the_log_of_the_member_that_was_asked_has_one_line_for_each_switch_of_th
             site.ask("POST", "/promote", {"versions": versions, "reason": "better"}, role=Role.OPERATOR)
         site.ask("POST", "/rollback/model", {"to_version": "9.0.0", "reason": "worse"}, role=Role.OPERATOR)
         site.ask("POST", "/rollback", {"reason": "worse"}, role=Role.OPERATOR)
-        eventually(lambda: cluster.members[1].follower.ready().ready)
+        for member in cluster.members:
+            eventually(lambda m=member: m.follower.arrives(3, 60))  # type: ignore[misc]
     whole = [each.getMessage() for each in caplog.records if each.getMessage().startswith("the cluster: ")]
     assert [line.partition(" (")[0].partition(": ")[2].partition(":")[0] for line in whole] == ["swap", "rollback"]
     here = [each.getMessage() for each in caplog.records if each.getMessage().startswith("here: ")]
@@ -247,11 +249,11 @@ def test_a_rollback_that_finds_nothing_stable_is_an_alert_where_it_was_asked_for
     refused = site.ask("POST", "/rollback", {"reason": "worse still"}, role=Role.OPERATOR)
     assert refused.json()["kind"] == "NothingStable"
     eventually(lambda: _figures(site)["modelhost_alerts_total"] == 1)
+    eventually(lambda: any(event.alert for event in heard))
     alert = next(event for event in heard if event.alert)
     assert alert.title.startswith("ALERT: rollback refused: ") and "(operator-of-tests)" in alert.title
-    assert "worse still" in alert.body and "no other fallback" in alert.body
-    eventually(lambda: cluster.members[1].follower.ready().ready)
-    assert words(cluster.other)["model"] == "model 1.0.0"
+    assert "worse still" in alert.body and "no fallback is declared" in alert.body
+    eventually(lambda: words(cluster.other)["model"] == "model 1.0.0")
 
 
 def test_without_the_registry_status_and_metrics_still_answer(cluster: Cluster) -> None:
@@ -266,7 +268,7 @@ def test_without_the_registry_status_and_metrics_still_answer(cluster: Cluster) 
         told = status.json()["cluster"]
         assert "cannot be used" in told["away"]
         assert (told["versions"], status.json()["ready"]) == (OLD, True)
-        assert _figures(site)["modelhost_cluster_registry_reached"] == 0
+        eventually(lambda: _figures(site)["modelhost_cluster_registry_reached"] == 0)
         assert _figures(site)["modelhost_ready"] == 1
     finally:
         (site.path / "away").rename(root)
