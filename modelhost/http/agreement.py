@@ -21,7 +21,8 @@ from modelhost.config.reload import Reload
 from modelhost.errors import Refused, Unavailable
 from modelhost.host.host import ModelHost
 from modelhost.host.reloading import Nothing
-from modelhost.http.processes import Processes, read_line
+from modelhost.http.hearing import read_line
+from modelhost.http.processes import Processes
 
 WORD = "reload"
 LOCK_FILE = "reload.lock"

@@ -1,10 +1,10 @@
 """Processes of one service behind one port: each shows its metrics to the others, so that any of them answers for all,
 and they agree on what all of them do.
 
-They find each other by sockets in a folder, `<host>-<pid>-<random>.sock`, and are those of one port where they hold the
-same listening socket, as workers of a server do: whoever has a port of its own is asked there, and one in another
-container, whose numbers are others, is none of them. One that cannot be reached any more is gone, and its socket is
-removed; one that lives and says nothing in time is named as silent.
+They find each other by sockets in a folder, `<host>-<pid>-<random>.sock`, and are those of one port where they listen
+at the same socket or address, as workers of a server do, which the system shows or they say themselves: whoever has a
+port of its own is asked there, and one in another container, whose numbers are others, is none of them. One that cannot
+be reached any more is gone, and its socket is removed; one that lives and says nothing in time is named as silent.
 
 Who asks sends one line: a word, and after a space whatever it takes. Nobody but the same user is answered.
 """
@@ -14,17 +14,16 @@ from __future__ import annotations
 import logging
 import os
 import re
-import selectors
 import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-from modelhost.http.listening import answers_here
+from modelhost.http import listening
+from modelhost.http.hearing import heard, read_line
 
 _SUFFIX = ".sock"
 _FRESH = ".new"  # of one that does not listen yet
@@ -32,8 +31,8 @@ _BEGINS_WITHIN = 60.0  # seconds; what is older was killed before it did
 _WAITING = 64
 _ASKER_SECONDS = 5.0
 _PATIENCE_OF_A_CONNECT = 0.5  # seconds; the kernel answers it, whatever the other process does
-_LONGEST_LINE = 1 << 16
-SHOW, HERE = "show", "here"
+_WHERE_SECONDS = 0.5
+SHOW, HERE, WHERE = "show", "here", "where"
 Hearer = Callable[[socket.socket, str], object]
 """Answers one question: the socket of who asks, and what came after the word."""
 _log = logging.getLogger(__name__)
@@ -45,7 +44,7 @@ class _Elsewhere(OSError):
 
 class Processes:
     """This process among those of one `folder`; `show` gives what it tells of itself. `name` is its number, and
-    `is_beside` says of another's number whether it answers at the same port.
+    `is_beside` says of another's number whether it answers at the same port, None where it has to be asked itself.
 
     `hearers`: word → who answers it, in a thread of its own. Where no socket can be had, it is alone, which is logged.
     Start it in the process that serves, after any fork.
@@ -55,7 +54,7 @@ class Processes:
         self,
         folder: Path,
         show: Callable[[], bytes],
-        is_beside: Callable[[str], bool] | None = None,
+        is_beside: Callable[[str], bool | None] | None = None,
         hearers: Mapping[str, Hearer] | None = None,
     ) -> None:
         self.name = str(os.getpid())
@@ -63,9 +62,10 @@ class Processes:
         self._hearers: dict[str, Hearer] = {
             SHOW: lambda asker, _: asker.sendall(show()),
             HERE: lambda asker, _: asker.sendall(b"here"),
+            WHERE: lambda asker, _: asker.sendall(f"at {' '.join(map(str, listening.inodes()))}".encode()),
             **(hearers or {}),
         }
-        self._is_beside = is_beside or answers_here
+        self._is_beside = is_beside or listening.answers_here
         self._host = re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())
         self._path = folder / f"{self._host}-{self.name}-{os.urandom(4).hex()}{_SUFFIX}"
         self._listening: socket.socket | None = None
@@ -115,8 +115,19 @@ class Processes:
     def conversations(self, question: str) -> dict[str, socket.socket | None]:
         """Process → an open socket to it, on which this line was sent; None for one that lives and does not take it.
         To be closed by the caller."""
+        return self._talks(self._beside(), question)
+
+    def _beside(self) -> list[tuple[str, Path]]:
+        """Those at the same port, with their sockets. Whose own sockets are not shown says what it listens at."""
+        everybody = [(process, path, self._is_beside(process)) for process, path in self._paths()]
+        hidden = [(process, path) for process, path, beside in everybody if beside is None]
+        said = heard(self._talks(hidden, WHERE), _WHERE_SECONDS) if hidden else {}
+        near = {process for process, answer in said.items() if _is_near(process, answer)}
+        return [(process, path) for process, path, beside in everybody if beside or process in near]
+
+    def _talks(self, to: Iterable[tuple[str, Path]], question: str) -> dict[str, socket.socket | None]:
         found: dict[str, socket.socket | None] = {}
-        for process, path in self._paths():
+        for process, path in to:
             try:
                 found[process] = self._connected(path, question)
             except _Elsewhere:
@@ -129,32 +140,15 @@ class Processes:
         return found
 
     def _paths(self) -> Iterator[tuple[str, Path]]:
+        """All others of this host, wherever they listen."""
         with suppress(OSError):
             for path in sorted(self._folder.glob(f"{self._host}-*{_SUFFIX}")):
                 process = path.stem.split("-")[1]
-                if process != self.name and self._is_beside(process):
+                if process != self.name:
                     yield process, path
 
     def _asked(self, question: str, seconds: float) -> dict[str, bytes]:
-        """All are asked at once: one that is silent takes nobody else's time."""
-        deadline = time.monotonic() + seconds
-        talks = self.conversations(question)
-        heard = {process: bytearray() for process in talks}
-        found = dict.fromkeys(talks, b"")
-        with selectors.DefaultSelector() as waiting, ExitStack() as ends:
-            for process, talk in talks.items():
-                if talk is not None:
-                    waiting.register(ends.enter_context(closing(talk)), selectors.EVENT_READ, process)
-            while waiting.get_map() and (left := deadline - time.monotonic()) > 0:
-                for key, _ in waiting.select(left):
-                    part = _part(key.fileobj)
-                    if part:
-                        heard[key.data] += part
-                        continue
-                    waiting.unregister(key.fileobj)
-                    if part is not None:
-                        found[key.data] = bytes(heard[key.data])
-        return found
+        return heard(self.conversations(question), seconds)
 
     def _sweep(self) -> None:
         """Removes what killed processes left, and nothing of one that begins at this moment. Never raises."""
@@ -208,23 +202,12 @@ class Processes:
                 _log.exception("another process of this service was not answered")
 
 
-def read_line(asker: socket.socket) -> str:
-    """One line, without its end; nothing where the other has left. Raises OSError, TimeoutError."""
-    content = b""
-    while not content.endswith(b"\n"):
-        part = asker.recv(1)  # no byte of what comes after it
-        if not part or len(content) > _LONGEST_LINE:
-            return ""
-        content += part
-    return content[:-1].decode("utf-8", "replace")
-
-
-def _part(talk: Any) -> bytes | None:
-    """What has come; nothing at its end, and None where the other broke off."""
-    try:
-        return bytes(talk.recv(1 << 16))
-    except OSError:
-        return None
+def _is_near(process: str, said: bytes) -> bool:
+    """Whether one that said this when it was asked where it listens does so here."""
+    word, *numbers = said.decode("utf-8", "replace").split() or [""]
+    if word != "at":
+        return listening.is_likely_here(process)
+    return listening.are_here({int(each) for each in numbers if each.isdecimal()})
 
 
 def _credentials(other: socket.socket) -> tuple[int, int]:

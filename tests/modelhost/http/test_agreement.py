@@ -17,7 +17,8 @@ import requests
 
 from modelhost.errors import Unavailable
 from modelhost.http.agreement import WORD, Agreement
-from modelhost.http.processes import Processes, read_line
+from modelhost.http.hearing import read_line
+from modelhost.http.processes import Processes
 from tests.modelhost.host.service import PAIR, Service
 from tests.modelhost.http.band import Band, band
 from tests.modelhost.http.site import Site

@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from modelhost.http import listening, processes
 from modelhost.http.exposition import packed, together
-from modelhost.http.processes import Processes, read_line
+from modelhost.http.hearing import read_line
+from modelhost.http.processes import Processes
 from tests.modelhost.host.service import PAIR, Service
 from tests.modelhost.http.band import band
 from tests.modelhost.serving.workshop import eventually
