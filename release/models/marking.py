@@ -1,5 +1,5 @@
 """Promotion and rollback in a registry: marks in its status log. They say what `latest` means, with which a service
-begins that never served; what runs is switched in `service`."""
+begins that never served; what runs is switched in `switching`."""
 
 from __future__ import annotations
 

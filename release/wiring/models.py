@@ -136,7 +136,7 @@ class ModelDesk:
         """Where versions are switched: what is named, else the manifest's service, else its registry. `expect`: the
         generation of a service that is to be switched."""
         from release.models.marking import RegistryBoard
-        from release.models.service import ServiceBoard
+        from release.models.switching import ServiceBoard
 
         service = self.service(url, section) if registry is None else None
         if service is not None:

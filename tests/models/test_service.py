@@ -14,7 +14,8 @@ import pytest
 from modelhost.http.roles import Role
 from release.config.secret import Secret
 from release.errors import ModelsError, Refused, Superseded, UsageError
-from release.models.service import Address, ModelService, ServiceBoard
+from release.models.service import Address, ModelService
+from release.models.switching import ServiceBoard
 from tests.support.ports import free_port
 from tests.support.translating import Translating
 
