@@ -158,6 +158,6 @@ def _demand_idle(desired: Desired, component: str, version: str | None) -> None:
     if version is None:
         return
     if desired.committed is not None and desired.committed.versions.get(component) == version:
-        raise Conflict(f"{component} {version} serves", "swap it out first")
+        raise Conflict(f"{component} {version} serves", "promote another version first")
     if desired.proposal is not None and desired.proposal.versions.get(component) == version:
         raise desired.is_busy()

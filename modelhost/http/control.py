@@ -16,6 +16,8 @@ from modelhost.loading.books import canonical
 from modelhost.serving.asked import Asked
 from modelhost.serving.history import Kind, Outcome, Record
 
+_INSTEAD = "promote another version first"
+
 
 @dataclass(frozen=True, slots=True)
 class Switched:
@@ -97,11 +99,14 @@ class HostControl:
             return
         idle = [each for each in there if not each.holders and not each.pinned]
         if not idle:
-            raise Conflict(f"{component} {', '.join(each.version for each in there)} serves", "swap it out first")
+            raise Conflict(f"{component} {', '.join(each.version for each in there)} serves", _INSTEAD)
         for each in idle:
             self._host.pool.discard(component, each.version)  # one that has left since, or serves by now, is well too
 
     def _unload(self, component: str, version: str) -> None:
+        live = self._host.serving.live.serving()
+        if live is not None and live.versions.get(component) == version:
+            raise Conflict(f"{component} {version} serves", _INSTEAD)
         try:
             self._host.unload(component, version)
         except Unknown:

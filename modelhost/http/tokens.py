@@ -232,6 +232,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if asked.verb == "add":
             print(add(asked.file, asked.name, asked.role))
+        elif not asked.file.exists():
+            raise Unknown(f"{asked.file} is not there", "name the file with --file, or make it with `add`")
         elif asked.verb == "remove":
             remove(asked.file, asked.name)
         else:

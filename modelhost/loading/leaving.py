@@ -43,7 +43,9 @@ class Leaving:
             if key in self._books.pinned:
                 raise Conflict(f"{component} {version} is pinned", "unpin it first")
             if resident.holders:
-                raise Conflict(f"{component} {version} is held by {', '.join(resident.holders)}", "swap it out first")
+                raise Conflict(
+                    f"{component} {version} is held by {', '.join(resident.holders)}", "promote another version first"
+                )
         return self.discard(component, version)
 
     def discard(self, component: str, version: str) -> bool:

@@ -14,6 +14,7 @@ from modelhost.errors import NoRoom, Refused
 
 CPU = "cpu"
 SHARE = 0.8  # of what is free: a service needs memory for its requests too
+_LEAST_MB = 50_000  # bytes
 _UNLIMITED = 1 << 60  # cgroup v1 says "no limit" with a number near 2**63
 
 
@@ -60,12 +61,12 @@ class Budget:
         if used + size <= limit:
             return
         held = sorted(((n, r.holder) for r, n in self._held.items() if r.device == device), reverse=True)
-        who = ", ".join(f"{name} {_megabytes(n)}" for n, name in held) or "nobody"
-        wanted = f"{holder} needs {_megabytes(size)} on {device}"
+        who = ", ".join(f"{name} {_spoken(n)}" for n, name in held) or "nobody"
+        wanted = f"{holder} needs {_spoken(size)} on {device}"
         if size > limit:
-            raise NoRoom(f"{wanted}, the whole budget is {_megabytes(limit)}", "raise the memory budget")
+            raise NoRoom(f"{wanted}, the whole budget is {_spoken(limit)}", "raise the memory budget")
         raise NoRoom(
-            f"{wanted}, {_megabytes(limit - used)} of {_megabytes(limit)} are free; held by: {who}",
+            f"{wanted}, {_spoken(limit - used)} of {_spoken(limit)} are free; held by: {who}",
             "unload or unpin one of these, or raise the memory budget",
         )
 
@@ -73,7 +74,7 @@ class Budget:
         with self._lock:
             held = self._held[reservation]
             if size > held:
-                self._demand(size - held, f"{reservation.holder} (estimated at {_megabytes(held)})", reservation.device)
+                self._demand(size - held, f"{reservation.holder} (estimated at {_spoken(held)})", reservation.device)
             self._held[reservation] = size
 
     def _release(self, reservation: Reservation) -> None:
@@ -158,5 +159,6 @@ def _headroom(group: Path) -> int | None:
     return None
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"
+def _spoken(size: int) -> str:
+    """In MB; what these would call nothing in bytes."""
+    return f"{size / 1e6:,.1f} MB" if size >= _LEAST_MB or not size else f"{size:,} bytes"

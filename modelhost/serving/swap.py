@@ -129,7 +129,7 @@ def _last_word(parts: Switching, component: str, version: str) -> str:
         words = [change for change in parts.registry.log(component) if change.version == version]
     except Unknown:
         words = []
-    return f"{words[-1].who}: {words[-1].why}; " if words else ""
+    return f"{words[-1].who} rejected it ({words[-1].why}); " if words else ""
 
 
 def _spoken(versions: Mapping[str, str]) -> str:

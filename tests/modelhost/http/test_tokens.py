@@ -105,3 +105,12 @@ def test_the_command_prints_a_token_once(file: Path) -> None:
     assert refused.returncode == 2 and "'boss' is no role; there are viewer, operator, admin" in refused.stderr
     assert run("remove", "annika").returncode == 0
     assert "annika" not in run("list").stdout
+
+
+@pytest.mark.parametrize("verb", [["list"], ["remove", "annika"]])
+def test_a_file_that_is_not_there_is_no_list_of_nobody(file: Path, verb: list[str]) -> None:
+    command = [sys.executable, "-m", "modelhost.http.tokens", "--file", str(file.with_name("other.jsonl")), *verb]
+    asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (asked.returncode, asked.stdout) == (1, "")
+    assert "other.jsonl is not there: name the file with --file" in asked.stderr
+    assert not [path.name for path in file.parent.iterdir() if "other" in path.name]

@@ -46,7 +46,10 @@ def test_the_version_before_can_be_unloaded_everywhere(workers: Workers) -> None
     assert workers.repository("unload", "1.0.0").status_code == 200
     assert list(workers.asked_by_name("1.0.0").values()) == [{404}, {404}]
     refused = workers.repository("unload", "1.1.0")
-    assert (refused.status_code, refused.json()["error"]) == (409, "translator 1.1.0 serves; swap it out first")
+    assert (refused.status_code, refused.json()["error"]) == (
+        409,
+        "translator 1.1.0 serves; promote another version first",
+    )
     assert workers.repository("unload", "9.0.0").status_code == 404
 
 

@@ -48,6 +48,17 @@ def test_more_than_the_whole_budget_is_said_to_be_so() -> None:
         Budget(100_000_000).reserve(100_000_001, "big")
 
 
+def test_what_is_next_to_nothing_in_megabytes_is_said_in_bytes() -> None:
+    with pytest.raises(NoRoom, match=r"small needs 42 bytes on cpu, the whole budget is 10 bytes"):
+        Budget(10).reserve(42, "small")
+    budget = Budget(100_000)
+    budget.reserve(60_000, "one")
+    with pytest.raises(
+        NoRoom, match=r"two needs 0\.1 MB on cpu, 40,000 bytes of 0\.1 MB are free; held by: one 0\.1 MB"
+    ):
+        budget.reserve(60_000, "two")
+
+
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
     """A machine with 10 GB free."""

@@ -65,7 +65,9 @@ def test_what_did_not_happen_is_a_warning_and_what_needs_a_person_an_error(
         serving.rollback("model", who="bob", reason="worse")
     (swap, back, alert) = said(caplog)
     assert swap[0] == back[0] == "WARNING" and alert[0] == "ERROR"
-    assert swap[1].startswith("swap refused: model 2.0.0 → 1.0.0 (ann): back; model 1.0.0 is rejected")
+    assert swap[1].startswith(
+        "swap refused: model 2.0.0 → 1.0.0 (ann): back; model 1.0.0 is rejected: ann rejected it (looked at); "
+    )
     assert back[1].startswith("rollback refused: model 2.0.0 → 9.0.0 (bob): worse; ")
     assert alert[1].startswith("ALERT: rollback refused: model 2.0.0 (bob): worse; model: no version that served")
 
