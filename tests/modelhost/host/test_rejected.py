@@ -24,7 +24,7 @@ def turns(host: ModelHost, number: int = 3) -> None:
     """So many looks of the upkeep, and whoever is told by them."""
     for _ in range(number):
         host._look_around()
-    assert host.serving.events.flush()
+    assert host.serving.events.flush(60)
 
 
 def mark(service: Service, version: str, status: Status, who: str = "eve", why: str = "it insults people") -> None:

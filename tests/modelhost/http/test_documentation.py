@@ -62,7 +62,7 @@ def _lay_out(folder: Path) -> str:
 
 
 def _eventually(ask: Any, wanted: Any) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     seen: Any = None
     while seen != wanted:
         assert time.monotonic() < deadline, f"{seen} instead of {wanted}"

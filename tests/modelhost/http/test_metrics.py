@@ -35,7 +35,7 @@ def test_requests_memory_and_switches_per_component_and_version(site: Site) -> N
     back = {"model": "1.0.0", "tokenizer": "1.0.0"}
     assert site.ask("POST", "/promote", {"versions": back, "reason": "x"}, role=Role.OPERATOR).status_code == 200
     assert site.ask("POST", "/rollback", {"reason": "x"}, role=Role.OPERATOR).status_code == 200
-    assert host.serving.events.flush()
+    assert host.serving.events.flush(60)
     found = _samples(site)
     assert found["modelhost_requests_total", _both("model", "1.1.0", outcome="answered")] == 3
     assert found["modelhost_requests_total", _both("tokenizer", "1.1.0", outcome="answered")] == 3
@@ -82,7 +82,7 @@ def test_a_start_on_an_older_version_is_an_alert_and_the_load_that_failed_is_cou
     http = ModelHttp.open(site.service.file, {"safetensors": site.service.loader}, hangup=False)
     site.service.open_hosts.append(http.host)
     assert http.host.serving.current().versions["model"] == "1.0.0"
-    assert http.host.serving.events.flush()
+    assert http.host.serving.events.flush(60)
     told = http.metrics.text().decode().splitlines()
     assert "modelhost_alerts_total 1.0" in told
     assert 'modelhost_swaps_total{component="model",version="1.0.0"} 1.0' in told

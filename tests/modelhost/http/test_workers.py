@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,10 +59,15 @@ def test_a_switch_is_in_the_history_once_with_the_processes_that_made_it(workers
     for version in ("1.1.0", "1.0.0"):
         asked = {"version": version, "reason": f"to {version}"}
         assert workers.ask("POST", "/promote/translator", asked).status_code == 200
-    told = workers.ask("GET", "/history").json()
-    assert [(each["kind"], each["why"]) for each in told[:2]] == [("swap", "to 1.0.0"), ("swap", "to 1.1.0")]
-    assert [sorted(each["processes"]) for each in told[:2]] == [members, members]
-    assert sorted(each["processes"] for each in told[2:]) == [[name] for name in members], "each one's own start"
+
+    def told() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = workers.ask("GET", "/history").json()
+        return found
+
+    workers.until(lambda: [sorted(each["processes"]) for each in told()[:2]] == [members] * 2, "both made each of them")
+    switches = told()
+    assert [(each["kind"], each["why"]) for each in switches[:2]] == [("swap", "to 1.0.0"), ("swap", "to 1.1.0")]
+    assert sorted(each["processes"] for each in switches[2:]) == [[name] for name in members], "each one's own start"
 
 
 def test_a_process_that_cannot_load_it_is_named_and_no_process_has_it(workers: Workers) -> None:

@@ -106,7 +106,7 @@ class CountingLoader:
             self.loads[name] += 1
         if name in self.gates:
             self.begun[name].set()
-            assert self.gates[name].wait(30)
+            assert self.gates[name].wait(120)
         if name in self.failing:
             raise self.failing[name]
         model = Model(name)

@@ -40,7 +40,7 @@ def make(shelf: Shelf, loader: CountingLoader) -> Iterator[Make]:
 
 
 def eventually(state: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not state():
         assert time.monotonic() < deadline, "it never came to be"
         time.sleep(0.005)

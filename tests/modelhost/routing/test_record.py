@@ -30,7 +30,7 @@ def a_record(number: int = 0, text: str = "你好\n", confidence: float | None =
 
 
 def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -21,7 +21,7 @@ def test_every_subscriber_hears_of_every_switch_in_order(shop: Workshop) -> None
     serving = shop.serve({"model": "1.0.0"})
     serving.swap({"model": "2.0.0"}, who="ann", why="better")
     serving.rollback("model", who="bob", reason="worse")
-    assert serving.events.flush()
+    assert serving.events.flush(60)
     assert [event.title for event in shop.heard] == [
         "start: model nothing → 1.0.0 (start-up)",
         "swap: model 1.0.0 → 2.0.0 (ann)",
@@ -86,13 +86,13 @@ def test_a_start_that_falls_back_to_an_older_version_is_an_error_in_the_log(
 def test_what_is_of_the_whole_cluster_is_heard_by_those_alone_who_ask_for_it(shop: Workshop) -> None:
     shop.publish("model", "1.0.0")
     serving = shop.serve({"model": "1.0.0"})
-    assert serving.events.flush()
+    assert serving.events.flush(60)
     for_people: list[Event] = []
     serving.events.subscribe(for_people.append, FOR_PEOPLE)
     events = [Event(shop.heard[0].record, reach=reach) for reach in Reach]
     for event in events:
         serving.events.publish(event)
-    assert serving.events.flush()
+    assert serving.events.flush(60)
     here, part, whole = events
     assert (shop.heard[1:], for_people) == ([here, part], [here, whole])
 
@@ -119,7 +119,7 @@ def test_one_that_raises_and_one_that_hangs_harm_neither_the_switch_nor_the_othe
     assert not serving.events.flush(timeout=0.05)
     stop()
     hanging.set()
-    assert serving.events.flush()
+    assert serving.events.flush(60)
     assert done.is_set() and len(shop.heard) == 2
     assert "a subscriber failed to hear of: swap" in caplog.text
 
@@ -136,7 +136,7 @@ def test_a_subscriber_may_ask_and_switch_because_no_lock_is_held(shop: Workshop)
 
     serving.subscribe(nosy)
     serving.swap({"model": "2.0.0"}, who="ann", why="better")
-    assert serving.events.flush()
+    assert serving.events.flush(60)
     assert seen == [{"model": "model 1.0.0"}] * 2
 
 

@@ -48,7 +48,7 @@ def test_a_damaged_version_gives_way_to_the_set_that_served_before_it(how: str, 
     record = again.start()
     assert answer(again) == {"model": "model 1.0.0"}
     assert any("weights.safetensors" in note for note in record.notes)
-    assert again.events.flush()
+    assert again.events.flush(60)
     told = [event for event in shop.heard if event.record.kind is Kind.START][1:]
     assert [(event.alert, event.record.after) for event in told] == [(True, {"model": "1.0.0"})], "once"
     assert told[0].body.count("weights.safetensors") == 1
@@ -69,7 +69,7 @@ def test_where_nothing_served_yet_a_damaged_version_gives_way_to_an_older_stable
     record = serving.start()
     assert answer(serving) == {"model": "model 1.0.0", "tokenizer": "tokenizer 1.0.0"}
     assert record.fallbacks == () and any("2.0.0" in note for note in record.notes)
-    assert serving.events.flush()
+    assert serving.events.flush(60)
     assert shop.heard[-1].alert
 
 
