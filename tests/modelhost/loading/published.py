@@ -52,7 +52,7 @@ def put(
 def damage(entry: Entry, how: str) -> None:
     """What must never happen to a published file, and does: cut, changed, missing."""
     path = entry.path / "weights.safetensors"
-    content = path.read_bytes()
+    content, known = path.read_bytes(), path.stat()
     path.parent.chmod(0o755)
     path.chmod(0o644)
     if how == "cut":
@@ -61,3 +61,6 @@ def damage(entry: Entry, how: str) -> None:
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     else:
         path.unlink()
+        return
+    while path.stat().st_ctime_ns == known.st_ctime_ns:  # the clock of a file system ticks every few milliseconds
+        path.chmod(0o644)
