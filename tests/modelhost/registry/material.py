@@ -80,7 +80,7 @@ AT_EVERY_CALL = """
                 def count(event, arguments):
                     nonlocal left
                     if event in CALLS:
-                        if left == 0:
+                        if left <= 0:  # below it where two threads counted at once
                             os.kill(os.getpid(), signal.SIGKILL)
                         left -= 1
                 sys.addaudithook(count)

@@ -58,7 +58,7 @@ if moment.isdigit():
     def count(event, arguments):
         global left
         if event in CALLS:
-            if left == 0:
+            if left <= 0:  # below it where two threads counted at once
                 killed()
             left -= 1
     sys.addaudithook(count)
