@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import socketserver
 import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -22,12 +22,16 @@ def test_a_secret_that_is_written_with_escapes_is_taken_out_as_it_is_said(addres
 
 
 def test_what_apprise_says_of_an_address_names_no_part_of_it() -> None:
-    class Refusing(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            self.request.recv(1 << 16)
-            self.request.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    class Refusing(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))  # what is left unread resets the connection
+            self.send_response(403)
+            self.end_headers()
 
-    with socketserver.TCPServer(("127.0.0.1", 0), Refusing) as server:
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Refusing) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"json://ann:p%40ssw0rd@127.0.0.1:{server.server_address[1]}/s3cr3t"
         said = addresses.send(address, "title", "body", "info")
