@@ -24,7 +24,11 @@ ModelHostError
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+_MISTAKES_NAMED = 3
 
 
 class ModelHostError(Exception):
@@ -116,6 +120,13 @@ def rejected(component: str, version: str, said: str = "") -> Refused:
     """The error for a version that somebody rejected, where one is wanted that may serve. `said`: who did and why."""
     hint = f"{said}restore {component} {version} first, or name another"
     return Refused(f"{component} {version} is rejected", hint)
+
+
+def mistakes(found: Iterable[Mapping[str, Any]], whole: str) -> str:
+    """What pydantic found wrong, the first of it, in one line: where, and what. `whole`: what the document is called,
+    where it is wrong as such."""
+    first = islice(found, _MISTAKES_NAMED)
+    return "; ".join(f"{'.'.join(map(str, one['loc'])) or whole}: {one['msg']}" for one in first)
 
 
 class ConfigError(ModelHostError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from modelhost.errors import ConfigError, Unavailable
+from modelhost.registry.durable import append_line
 
 _log = logging.getLogger(__name__)
 
@@ -107,13 +107,7 @@ class Audit:
         try:
             handle = self._open()
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX)
-                size = os.fstat(handle).st_size
-                torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"  # a crash cut the last line
-                content = (b"\n" if torn else b"") + action.line()
-                while content:
-                    content = content[os.write(handle, content) :]
-                os.fsync(handle)
+                append_line(handle, action.line())
             finally:
                 os.close(handle)
         except OSError:

@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from modelhost.errors import InvalidRequest, ModelHostError
+from modelhost.errors import InvalidRequest, ModelHostError, mistakes
 from modelhost.http.answers import InternalError, id_of, problem
 
 
@@ -63,8 +63,7 @@ def _known(error: Exception, request: Request) -> ModelHostError:
     if isinstance(error, ModelHostError):
         return error
     if isinstance(error, RequestValidationError):
-        found = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:3])
-        return InvalidRequest(f"the request cannot be read: {found}")
+        return InvalidRequest(f"the request cannot be read: {mistakes(error.errors(), 'the request')}")
     failed = InternalError("the service failed at this request", f"its log has the reason, at request {id_of(request)}")
     failed.__cause__ = error
     return failed

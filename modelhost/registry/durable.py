@@ -15,16 +15,16 @@ from modelhost.registry.layout import STAGING
 
 def sync_directory(path: Path) -> None:
     """Make the names in a directory durable."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    _sync(path, os.O_DIRECTORY)
 
 
 def sync_file(path: Path) -> None:
     """Make a file's content durable."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    _sync(path, os.O_NOFOLLOW)
+
+
+def _sync(path: Path, how: int) -> None:
+    handle = os.open(path, os.O_RDONLY | how)
     try:
         os.fsync(handle)
     finally:
@@ -38,6 +38,18 @@ def write_new(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(handle)
+
+
+def append_line(handle: int, line: bytes) -> None:
+    """Append a line, with its newline, to a file that was opened for reading and appending, durably. Processes may
+    share the file. A line that a crash cut is closed before."""
+    fcntl.flock(handle, fcntl.LOCK_EX)  # until the handle is closed
+    size = os.fstat(handle).st_size
+    if size > 0 and os.pread(handle, 1, size - 1) != b"\n":
+        line = b"\n" + line
+    while line:
+        line = line[os.write(handle, line) :]
+    os.fsync(handle)
 
 
 def replace(path: Path, data: bytes) -> None:

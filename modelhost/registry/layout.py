@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from modelhost.errors import ConfigError, IntegrityError, InvalidRequest
+from modelhost.errors import ConfigError, IntegrityError, InvalidRequest, mistakes
 from modelhost.metadata import LONGEST, NAME, VersionInfo, canonical_version
 
 VERSION_FILE = "version.json"
@@ -73,11 +73,9 @@ def parse(text: str | bytes, where: str, component: str, version: str) -> Versio
     try:
         info = VersionInfo.model_validate_json(text)
     except ValidationError as error:
-        found = "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}" for problem in error.errors()[:3]
-        )
         raise IntegrityError(
-            f"{where} cannot be read: {found}", f"publish {component} anew under another version number"
+            f"{where} cannot be read: {mistakes(error.errors(), 'the file')}",
+            f"publish {component} anew under another version number",
         ) from error
     if (info.component, info.version) != (component, version):
         raise IntegrityError(

@@ -6,7 +6,6 @@ and closed before the next is written.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -17,6 +16,8 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from modelhost.registry.durable import append_line, sync_directory
 
 _log = logging.getLogger(__name__)
 _CUT_OFF = "the process ended before it could say how this ended"
@@ -143,21 +144,11 @@ def _append(path: Path, line: str) -> None:
     fresh = not path.exists()
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # workers of one service share the file
-        size = os.fstat(descriptor).st_size
-        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        content = (b"\n" if torn else b"") + line.encode() + b"\n"
-        while content:
-            content = content[os.write(descriptor, content) :]
-        os.fsync(descriptor)
+        append_line(descriptor, line.encode() + b"\n")  # workers of one service share the file
     finally:
         os.close(descriptor)
     if fresh:
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_directory(path.parent)
 
 
 def _plain(record: Record) -> dict[str, Any]:
