@@ -86,8 +86,10 @@ class Membership:
         """Begins to follow. Where nothing was ever committed, this member says what is served first: what it would
         serve alone. Loading goes on when this returns: the follower is ready when it serves.
 
-        Raises what refuses that first set; RegistryUnavailable where there is neither a registry nor a memory of it.
+        Raises what refuses that first set; RegistryUnavailable where there is neither a registry nor a memory of it;
+        Unavailable in a fork of the process that opened the host.
         """
+        self.host.process.demand()
         self.host.serving.settle()
         readiness = self.follower.start()
         if readiness.away and self.follower.committed is not None:
@@ -98,7 +100,10 @@ class Membership:
         self.lookout.start()
 
     def close(self) -> None:
-        """Leaves the cluster. What serves goes on serving until the host is closed."""
+        """Leaves the cluster. What serves goes on serving until the host is closed. Nothing is done in a fork of the
+        process that opened it: the member is that one."""
+        if not self.host.process.is_here:
+            return
         self.lookout.close()
         self.follower.close()
         self.teller.close()

@@ -21,6 +21,7 @@ from modelhost.host.assembly import ForLoading, budget_of, checks_in, fallbacks_
 from modelhost.host.cache import TIDY_SECONDS, Cache
 from modelhost.host.grants import Grant, Granter
 from modelhost.host.notes import Notes
+from modelhost.host.ownprocess import OwnProcess
 from modelhost.host.rejected import Rejections
 from modelhost.host.request import Request
 from modelhost.host.shelf import Shelf
@@ -44,7 +45,8 @@ class ModelHost:
     """Everything that a service needs to serve versions of its models. `open` makes one; `close` frees all.
 
     `promote`, `rollback`, `load` and `unload` are those of Switches. `registry`, `pool`, `serving`, `configuration` and
-    `shelf` are open to whoever needs more than is here; `workers`: processes among which the memory is divided.
+    `shelf` are open to whoever needs more than is here; `workers`: processes among which the memory is divided;
+    `process`: the one that opened it, in which alone it serves. A fork of that is refused everything.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class ModelHost:
         def current() -> Settings:
             return self.configuration.current
 
+        self.process = OwnProcess()
         self.configuration = configuration
         self.registry = registry
         self.workers = configuration.current.memory.workers if workers is None else workers
@@ -87,7 +90,7 @@ class ModelHost:
         self.rejections = Rejections(registry, self.shelf, self.serving)
         self.absences = Absences(self.shelf, current)
         self.cache = Cache(registry, self.pool, self.serving, current, lambda: self._wiring.named())
-        switches = Switches(registry, self.serving, current, self._look_around)
+        switches = Switches(registry, self.serving, current, self._look_around, self.process.demand)
         self.promote, self.rollback = switches.promote, switches.rollback
         self.whole, self.scope = switches.whole, switches.scope
         self.load, self.unload, self.restore = switches.load, switches.unload, switches.restore
@@ -158,8 +161,9 @@ class ModelHost:
         """Loads the first set: `wanted`, or what the configuration and the history say.
 
         A version that the configuration names holds at every start; with `latest`, what served last serves again.
-        Raises ConfigError in a member of a cluster.
+        Raises ConfigError in a member of a cluster, Unavailable in a fork of the process that opened it.
         """
+        self.process.demand()
         if self.settings.cluster is not None:
             raise ConfigError(
                 "the configuration makes this host a member of a cluster, which says what serves",
@@ -186,8 +190,9 @@ class ModelHost:
         self.serving.subscribe(lambda event: self._bring())
 
     def close(self, timeout: float = 30.0) -> list[Key]:
-        """Serves no new request, waits for the old ones, frees all. Returns what was in use at the end; repeatable."""
-        if not self._closed.acquire(blocking=False):
+        """Serves no new request, waits for the old ones, frees all. Returns what was in use at the end; repeatable. In
+        a fork of the process that opened it this does nothing."""
+        if not self.process.is_here or not self._closed.acquire(blocking=False):
             return []
         for end in self._closing:
             with suppress(ValueError):  # a signal handler is put back by the main thread alone
@@ -218,10 +223,12 @@ class ModelHost:
 
     def grant(self, facts: RequestFacts, about: str | None, wait: float | None) -> Grant:
         """The lease behind `request`; to be released."""
+        self.process.demand()
         return self._granter.grant(facts, about, wait)
 
     async def grant_async(self, facts: RequestFacts, about: str | None, wait: float | None) -> Grant:
         """`grant` for an event loop, which it never blocks."""
+        self.process.demand()
         return await self._granter.grant_async(facts, about, wait)
 
     @property

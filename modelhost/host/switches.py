@@ -19,7 +19,8 @@ from modelhost.serving.switching import demand_reason
 
 
 class Switches:
-    """`afterwards` is called after each, so that what depends on the registry's status is looked at anew."""
+    """`afterwards` is called after each, so that what depends on the registry's status is looked at anew; `demand`
+    is called before, and raises where nothing can be switched."""
 
     def __init__(
         self,
@@ -27,11 +28,13 @@ class Switches:
         serving: Serving,
         settings: Callable[[], Settings],
         afterwards: Callable[[], None],
+        demand: Callable[[], None] = lambda: None,
     ) -> None:
         self._registry = registry
         self._serving = serving
         self._settings = settings
         self._afterwards = afterwards
+        self._demand = demand
 
     def promote(
         self,
@@ -46,6 +49,7 @@ class Switches:
 
         The name of a set stands for its first component, and brings what `whole` says; a component stands for itself.
         """
+        self._demand()
         versions = self.whole(versions)
         try:
             record = self._serving.swap(
@@ -103,6 +107,7 @@ class Switches:
         expected_generation: int | None = None,
     ) -> Record:
         """To what served before and is stable; see `Roller.rollback`. The name of a set takes its components back."""
+        self._demand()
         component, together = self.scope(component, to_version, together)
         record = self._serving.rollback(
             component,
@@ -155,6 +160,7 @@ class Switches:
 
         Raises what `loadable` and a load raise.
         """
+        self._demand()
         number = self.loadable(component, version)
         self._serving.pool.lease(component, number, wait).release()
         self._afterwards()

@@ -172,8 +172,10 @@ class ModelHttp:
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         """For `FastAPI(lifespan=…)`: the host is closed when the server has answered its last request.
 
-        Meanwhile every log line of a request names version and variant, the server's own too.
+        Meanwhile every log line of a request names version and variant, the server's own too. Raises Unavailable, so
+        that no server begins, in a fork of the process that opened the host.
         """
+        self.host.process.demand()
         with logs.marking(app):
             try:
                 yield
@@ -181,7 +183,10 @@ class ModelHttp:
                 self.close()
 
     def close(self) -> None:
-        """Leaves the cluster, where it is in one, counts nothing any more, and closes the host."""
+        """Leaves the cluster, where it is in one, counts nothing any more, and closes the host. Nothing is done in a
+        fork of the process that opened it: what is shown to others is that one's."""
+        if not self.host.process.is_here:
+            return
         if self.membership is not None:
             self.membership.close()
         self._end()

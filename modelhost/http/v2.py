@@ -46,6 +46,7 @@ def routes(
 
     @router.get("/v2/health/ready")
     async def ready() -> Response:
+        host.process.demand()
         if why := await door.aside(control.why_not_ready):
             raise Unavailable(why, "ask again")
         return Response()
