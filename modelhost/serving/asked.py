@@ -119,7 +119,7 @@ def _way_out(targets: Iterator[dict[str, str]], current: Mapping[str, str]) -> s
         moved = [f"{name} {current[name]} → {version}" for name, version in target.items() if version != current[name]]
         if len(moved) > 1:
             return f"with together=True these go back as one: {', '.join(moved)}"
-    return "no set that served fits; name versions with a swap"
+    return "no set that served fits; promote versions that fit together"
 
 
 def _listed(passed_over: list[str]) -> str:

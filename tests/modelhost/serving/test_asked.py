@@ -61,6 +61,18 @@ def test_a_component_that_cannot_go_alone_says_what_would_go_with_it() -> None:
         go(Asked("model", to_version="2.0.0", together=True), apart)
 
 
+def test_where_nothing_that_served_fits_the_way_out_is_a_promotion() -> None:
+    def none_together(asked: Asked) -> Iterator[dict[str, str]]:
+        return iter([] if asked.together else ALONE)
+
+    def misfit(target: dict[str, str]) -> str:
+        raise MateMismatch("they do not fit")
+
+    with pytest.raises(MateMismatch) as refused:
+        first_fitting(Asked("model"), none_together, misfit, NOW)
+    assert refused.value.hint == "no set that served fits; promote versions that fit together"
+
+
 def test_fallbacks_stand_in_where_that_changes_anything() -> None:
     assert stand_ins(Asked(), NOW, ["model"], []) == ["model"]
     with pytest.raises(NothingStable, match=r"model: .* no fallback is declared: passed over: 2 is bad; 1 too"):
