@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from modelhost.http import processes
 from modelhost.http.listening import answers_here, is_likely_here
 from modelhost.http.processes import Processes
 
@@ -40,7 +41,7 @@ class Worker:
 
     def __init__(self, folder: Path, listen: Callable[[], object]) -> None:
         self._here, there = FORK.Pipe()
-        self.process = FORK.Process(target=_work, args=(folder, listen, there))
+        self.process = FORK.Process(target=_work, args=(folder, listen, there), daemon=True)
         self.process.start()
         there.close()
         self.name = self.said()
@@ -60,7 +61,10 @@ class Worker:
         assert self.process.exitcode == 0
 
 
-def test_workers_that_gave_up_root_find_each_other_and_not_the_one_with_a_port_of_its_own(folder: Path) -> None:
+def test_workers_that_gave_up_root_find_each_other_and_not_the_one_with_a_port_of_its_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_WHERE_SECONDS", 30.0)  # a busy machine may keep one that answers for a second
     with _listening() as shared, _listening() as own:
         first, second = (Worker(folder, lambda: _hide(shared, own)) for _ in range(2))
         alone = Worker(folder, lambda: _hide(own, shared))
@@ -117,7 +121,7 @@ def test_a_process_that_is_gone_is_not_here_without_a_word(caplog: pytest.LogCap
     child.join(60)
     with _listening():
         assert answers_here(str(child.pid)) is False
-    assert not caplog.records
+    assert not [each for each in caplog.records if each.name.startswith("modelhost.http")]
 
 
 def _ask_as_nobody() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import gc
 import math
 import os
 import signal
 import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,19 @@ def _scrape(url: str) -> Samples:
     return found
 
 
+def _whole(url: str) -> Samples:
+    """A scrape for which both processes answered in time, which on a busy machine one may not."""
+    found: Samples = {}
+
+    def is_whole() -> bool:
+        found.clear()
+        found.update(_scrape(url))
+        return list(found.get("modelhost_process_up", {}).values()) == [1.0, 1.0]
+
+    eventually(is_whole)
+    return found
+
+
 def _up(url: str) -> set[str]:
     return {process for process, value in _scrape(url).get("modelhost_process_up", {}).items() if value}
 
@@ -51,7 +66,7 @@ def test_each_of_two_workers_answers_a_scrape_for_both(tmp_path: Path) -> None:
         for _ in range(30):
             with requests.get(f"{url}/say", timeout=60) as answer:
                 assert answer.json()[1] == "model 1.0.0"
-        scrapes = [_scrape(url) for _ in range(8)]
+        scrapes = [_whole(url) for _ in range(8)]
         assert [sum(found["modelhost_requests_total"].values()) for found in scrapes] == [30.0] * 8
         processes = set(scrapes[0]["modelhost_process_up"])
         assert len(processes) == 2
@@ -61,7 +76,7 @@ def test_each_of_two_workers_answers_a_scrape_for_both(tmp_path: Path) -> None:
         killed = processes.pop()
         os.kill(int(killed), signal.SIGKILL)
         eventually(lambda: len(_up(url)) == 2 and killed not in _up(url))
-        assert killed not in _scrape(url)["modelhost_requests_total"]
+        assert killed not in _whole(url)["modelhost_requests_total"]
 
 
 def test_a_process_alone_names_none(tmp_path: Path) -> None:
@@ -194,9 +209,19 @@ def test_a_socket_that_is_a_file_by_the_time_it_is_looked_at_leaves_no_descripto
         bound.listen()
         assert listening.answers_here(str(os.getpid()))
         monkeypatch.setattr(listening, "_inode", lambda link: 1)
-        before = len(list(Path("/proc/self/fd").iterdir()))
+        gc.collect()
+        before = _descriptors()
         assert listening.answers_here(str(os.getpid()))
-        assert len(list(Path("/proc/self/fd").iterdir())) == before
+        assert _descriptors() <= before, "what other tests left may be closed meanwhile"
+
+
+def _descriptors() -> set[tuple[str, int]]:
+    """Numbers, and what they stand for, of all that this process has open."""
+    found = set()
+    for path in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # that of the listing itself
+            found.add((path.name, path.stat().st_ino))
+    return found
 
 
 def test_what_is_put_together_is_the_metrics_of_each_with_its_name() -> None:
