@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from modelhost.config.model import AdapterSection, RoutingSection, Settings
+from modelhost.config.model import Settings
+from modelhost.config.routing import AdapterSection, RoutingSection
 from modelhost.errors import ConfigError
 from modelhost.routing.adapters import Adapter, Adapters
 from modelhost.routing.examples import Example

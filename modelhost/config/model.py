@@ -3,94 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationInfo,
-    model_validator,
+from pydantic import Field, model_validator
+
+from modelhost.config.quantities import Seconds, Size
+from modelhost.config.routing import AdapterSection, RoutingSection
+from modelhost.config.values import (
+    Address,
+    BatchSize,
+    Code,
+    Device,
+    FolderOrUrl,
+    Label,
+    LatestOr,
+    LocalFolder,
+    LocalPath,
+    Name,
+    Section,
+    Threads,
 )
-
-from modelhost.config.quantities import Seconds, Share, Size
 from modelhost.loading.base import Placement
-from modelhost.metadata import NAME, RelativePath, Version, canonical_version
-from modelhost.registry.layout import is_url
-from modelhost.routing.features import Kind
-from modelhost.routing.installed import REFERENCE
-from modelhost.routing.router import DEFAULT_NAMES
-from modelhost.serving.addresses import known
+from modelhost.metadata import RelativePath, Version
 
-LABEL = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 SIGNS_IN_A_TTL = 4  # fewer, and a member that was busy for a moment is taken for dead
-
-
-class Section(BaseModel):
-    """A part of the configuration: frozen, and no key that is not declared."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def _code(text: str) -> str:
-    if not REFERENCE.fullmatch(text):
-        raise ValueError("names no code; write it as package.module:function")
-    return text
-
-
-def _adapter_code(text: str) -> str:
-    return _code(text) if ":" in text else text
-
-
-def _served_version(text: str) -> str | None:
-    return None if text in DEFAULT_NAMES else canonical_version(text)
-
-
-def _latest_or_version(text: str) -> str:
-    return text if text == "latest" else canonical_version(text)
-
-
-def _api(value: Any) -> Any:
-    return {"shape": value} if isinstance(value, str) else value
-
-
-def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
-    """A relative path is meant from the folder of the file that names it, wherever the service was started."""
-    folder: Path = (info.context or {}).get("folder", Path())
-    return folder / path
-
-
-def _no_url(path: Path) -> Path:
-    if is_url(path):
-        raise ValueError("is a URL, and a folder is wanted; write `url` for it, and a local folder as `cache`")
-    return path
-
-
-def _folder_or_url(text: str, info: ValidationInfo) -> str:
-    return text if "://" in text else str(_beside_the_file(Path(text), info))
-
-
-def _address(address: SecretStr) -> SecretStr:
-    if not known(address.get_secret_value()):
-        raise ValueError("is no address that apprise knows; write one such as mailtos://user:password@example.org")
-    return address
-
-
-LocalPath = Annotated[Path, AfterValidator(_beside_the_file)]
-LocalFolder = Annotated[Path, AfterValidator(_no_url), AfterValidator(_beside_the_file)]
-FolderOrUrl = Annotated[str, Field(min_length=1), AfterValidator(_folder_or_url)]
-Name = Annotated[str, Field(pattern=NAME)]
-Shape = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*/[1-9][0-9]*$", description="an API shape such as text/1")]
-Label = Annotated[str, Field(pattern=LABEL, description="a short name without spaces")]
-Address = Annotated[SecretStr, AfterValidator(_address)]
-Code = Annotated[str, AfterValidator(_code)]
-AdapterCode = Annotated[str, AfterValidator(_adapter_code), Field(min_length=1)]
-DefaultOr = Annotated[str | None, AfterValidator(lambda text: None if text is None else _served_version(text))]
-LatestOr = Annotated[str, AfterValidator(_latest_or_version)]
 
 
 class RegistrySection(Section):
@@ -111,11 +47,6 @@ class RegistrySection(Section):
         if self.url is not None and self.cache is None:
             raise ValueError("needs `cache`, a local folder, because weights are never mapped from a `url`")
         return self
-
-
-Device = Annotated[str, Field(pattern=r"^[a-z]+(:[0-9]+)?$", description="cpu or cuda:0")]
-Threads = Annotated[int, Field(ge=1, le=1024)]
-BatchSize = Annotated[int, Field(ge=1)]
 
 
 class VersionSection(Section):
@@ -169,67 +100,6 @@ class MemorySection(Section):
     budget: Size | None = None
     keep_previous: bool = Field(default=True, strict=True)
     workers: int = Field(default=1, ge=1, le=1024)
-
-
-class RuleSection(Section):
-    """Requests that `when` matches go to `version`, which may be `stable`."""
-
-    name: Label
-    when: str
-    version: DefaultOr
-
-
-class VariantSection(Section):
-    """A share of the traffic for one version, which may be `stable`."""
-
-    version: DefaultOr
-    share: Share
-
-
-class WeightsSection(Section):
-    """An experiment: its `name` and the variant make the label `AB:treatment`; another `salt` deals people out anew."""
-
-    name: Label
-    salt: str = ""
-    variants: Mapping[Label, VariantSection] = Field(min_length=1)
-
-
-class ApiSection(Section):
-    """What `/v1` answers with, and, where it is to be one version for ever, which."""
-
-    shape: Shape
-    version: Version | None = None
-
-
-class RoutingSection(Section):
-    """How requests for one component or set are shared out; see modelhost.routing.router for the order."""
-
-    unknown: Literal["refuse", "default"] = "refuse"
-    features: Mapping[str, Kind] = {}
-    api: Mapping[Annotated[int, Field(ge=1)], Annotated[ApiSection, BeforeValidator(_api)]] = {}
-    rules: tuple[RuleSection, ...] = ()
-    weights: WeightsSection | None = None
-
-
-class ExampleSection(Section):
-    """An answer (or a request) that is given to an adapter and the one that it gives."""
-
-    given: Mapping[str, Any]
-    gives: Mapping[str, Any]
-
-
-class AdapterSection(Section):
-    """`use`: package.module:function or an entry point; `fields`: of the target, those of the examples where empty.
-
-    `of`: answers go from the shape of a model to that of an old client, requests from the old client's to the model's.
-    """
-
-    source: Shape = Field(alias="from")
-    target: Shape = Field(alias="to")
-    of: Literal["answer", "request"] = "answer"
-    use: AdapterCode
-    fields: frozenset[str] = frozenset()
-    examples: tuple[ExampleSection, ...] = Field(min_length=1)
 
 
 class RecordSection(Section):

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from modelhost.config.document import Document, KeyPath, dotted
-from modelhost.config.model import LABEL
+from modelhost.config.values import LABEL
 from modelhost.errors import ConfigError
 from modelhost.metadata import NAME
 
