@@ -1,7 +1,7 @@
 """A member: the thread in each process that ties what is desired to what serves there.
 
-It looks at the desired state, loads beside the live set what is proposed or committed, flips when that is committed,
-and shows signs of life. Out of the registry's reach it keeps what was committed last, goes on serving, and says so.
+It looks at the desired state, lets the pursuit do what is to be done for it, and shows signs of life. Out of the
+registry's reach it keeps what was committed last, goes on serving, and says so.
 """
 
 from __future__ import annotations
@@ -12,22 +12,17 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from modelhost.cluster.desired import Committed, DesiredLog, Proposal
-from modelhost.cluster.flipping import Flipper
-from modelhost.cluster.goals import Abandon, Flip, Holding, choose, has_arrived
-from modelhost.cluster.keeping import Keeping
-from modelhost.cluster.loads import Loads
-from modelhost.cluster.members import Beat, Members, State
+from modelhost.cluster.desired import Committed, DesiredLog
+from modelhost.cluster.members import Beat, Members
 from modelhost.cluster.memory import Memory
 from modelhost.cluster.place import Place
-from modelhost.cluster.preparing import Prepared, Preparing
 from modelhost.cluster.proposals import Proposals, why_abandoned
-from modelhost.cluster.report import spoken
+from modelhost.cluster.pursuit import Pursuit
 from modelhost.cluster.timings import Timings
 from modelhost.cluster.whereabouts import here
 from modelhost.errors import Conflict, IntegrityError, ModelHostError, RegistryUnavailable
@@ -77,13 +72,11 @@ class Follower:
         self._log = DesiredLog(place)
         self._members = Members(place, self.timings.ttl, clock)
         self._proposals = Proposals(place, self.timings.ttl, clock)
-        self._memory = Memory(memory)
-        self._flipper = Flipper(serving, now)
         self._clock = clock
         self._now = now
-        self._desired = self._memory.recall()
+        remembered = Memory(memory)
+        self._desired = remembered.recall()
         self._away = ""
-        self._arrived = False  # what serves is what is committed
         self._last = Beat(key=self.key, name=self.name)
         self._last_beat = float("-inf")
         self._stopping = False
@@ -91,9 +84,16 @@ class Follower:
         self._looked = threading.Event()
         self._turned = threading.Condition()
         self._said = 0  # the generation that served here at the last turn's end
-        self._preparing = Preparing(serving, fallbacks)
-        self._loads = Loads(self._preparing, self.timings.retry, clock, self._wake.set)
-        self._keeping = Keeping(serving.pool, self.timings.retry, clock, found, self._wake.set)
+        self._pursuit = Pursuit(
+            serving,
+            remembered,
+            self.timings.retry,
+            clock,
+            fallbacks=fallbacks,
+            now=now,
+            found=found,
+            ended=self._wake.set,
+        )
         self._thread = threading.Thread(target=self._run, name="modelhost-follower", daemon=True)
 
     # -- for the service -------------------------------------------------------------------------------------------
@@ -118,15 +118,11 @@ class Follower:
     def ready(self) -> Readiness:
         """For the health check. Not ready: nothing serves yet, or another set is committed and not here yet."""
         goal = self._desired.committed
-        if self._arrived:
+        if self._pursuit.arrived:
             return Readiness(True, away=self._away)
         if goal is None:
             return Readiness(False, self._away or "nothing was committed yet, and nothing serves", self._away)
-        number, what = goal.generation, f"generation {goal.generation} ({spoken(goal.versions)})"
-        if why := self._loads.why(number):
-            return Readiness(False, f"{what} cannot be loaded: {why}", self._away)
-        obstacle = self._loads.obstacle(number)
-        return Readiness(False, f"{what} is being loaded{': ' if obstacle else ''}{obstacle}", self._away)
+        return Readiness(False, self._pursuit.why_not(goal), self._away)
 
     @property
     def committed(self) -> Committed | None:
@@ -143,13 +139,13 @@ class Follower:
     @property
     def generation(self) -> int:
         """The generation that serves here, 0 for none. An answer names that of its lease: `lease.set.generation`."""
-        serving = self.serving.live.serving()
-        return 0 if serving is None else serving.generation
+        serves = self._pursuit.serves
+        return 0 if serves is None else serves[0]
 
     def status(self) -> Beat:
         """What this member says of itself."""
-        readiness, serves = self.ready(), self._serves()
-        state, generation, reason = self._standing()
+        readiness, serves = self.ready(), self._pursuit.serves
+        state, generation, reason = self._pursuit.standing(self._desired)
         return Beat(
             key=self.key,
             name=self.name,
@@ -160,7 +156,7 @@ class Follower:
             versions=dict(serves[1]) if serves else {},
             ready=readiness.ready,
             revision=self._desired.revision,
-            holds=self._keeping.said(),
+            holds=self._pursuit.held(),
             process=here(),
         )
 
@@ -170,8 +166,7 @@ class Follower:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
-        self._loads.abandon(self._loads.prepared | self._loads.loading)
-        self._keeping.close()
+        self._pursuit.close()
         try:
             self._members.leave(self.key)
         except RegistryUnavailable as error:
@@ -195,7 +190,7 @@ class Follower:
 
     def _turn(self) -> None:
         reached = self._look()
-        self._pursue()
+        self._pursuit.follow(self._desired)
         if reached:
             try:
                 self._beat()
@@ -227,46 +222,6 @@ class Follower:
             _log.warning("%s keeps what was committed last: %s", self.name, error)
         self._away = str(error)
 
-    # -- towards the goal ------------------------------------------------------------------------------------------
-
-    def _pursue(self) -> None:
-        serves = self._serves()
-        self._keeping.follow(self._desired, self._desired.proposal is None and has_arrived(self._desired, serves))
-        goals = (self._desired.committed, self._desired.proposal)
-        self._loads.forget_failures(goal.generation for goal in goals if goal is not None)
-        for action in choose(self._desired, self._holding(), self._clock()):
-            if isinstance(action, Abandon):
-                self._loads.abandon(action.generations)
-            elif isinstance(action, Flip):
-                self._flip(action.goal, self._loads.take(action.goal.generation))
-            elif isinstance(action.goal, Committed) and (here := self._at_hand(action.goal)) is not None:
-                self._flip(action.goal, here)
-            else:
-                self._loads.begin(action.goal)
-        serves = self._serves()
-        self._arrived = serves is not None and has_arrived(self._desired, serves)
-
-    def _at_hand(self, goal: Committed) -> Prepared | None:
-        """All of it in memory: who holds the old set goes back at once, without having been unready."""
-        return self._preparing.held(goal.versions, goal.generation)
-
-    def _flip(self, goal: Committed, prepared: Prepared) -> None:
-        try:
-            self._flipper.flip(goal, prepared)
-        except Conflict as error:
-            _log.warning("%s tries again: %s", self.name, error)
-        else:
-            self._memory.keep(self._desired)
-
-    def _holding(self) -> Holding:
-        # In this order: what is prepared between two of these was loading, and is not begun anew.
-        loading, prepared = self._loads.loading, self._loads.prepared
-        return Holding(self._serves(), prepared, loading - prepared, self._loads.failed)
-
-    def _serves(self) -> tuple[int, Mapping[str, str]] | None:
-        serving = self.serving.live.serving()
-        return None if serving is None else (serving.generation, dict(serving.versions))
-
     # -- signs of life ---------------------------------------------------------------------------------------------
 
     def _beat(self) -> None:
@@ -277,21 +232,6 @@ class Follower:
         beat = beat.model_copy(update={"count": self._last.count + 1})
         self._members.beat(beat)
         self._last, self._last_beat = beat, self._clock()
-
-    def _standing(self) -> tuple[State, int, str]:
-        """About the proposal, where there is one; its coordinator waits for that."""
-        holding, desired = self._holding(), self._desired
-        goal: Committed | Proposal | None = desired.proposal
-        if goal is None and not self._arrived:
-            goal = desired.committed
-        if goal is None:
-            return (State.SERVING, holding.serves[0], "") if holding.serves else (State.WAITING, 0, "")
-        number = goal.generation
-        if number in holding.prepared:
-            return State.LOADED, number, ""
-        if why := self._loads.why(number):
-            return State.UNABLE, number, why
-        return State.LOADING, number, self._loads.obstacle(number)
 
     def _end_abandoned(self) -> None:
         proposal = self._desired.proposal
