@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks import echo
 from benchmarks.load import Load, LoadResult, Shot
 from benchmarks.result import arguments, publish
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 from release.naming import Slot
 from release.proxy.base import Traffic
 from release.proxy.nginx import ManagedNginx

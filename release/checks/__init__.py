@@ -8,7 +8,7 @@ from release.verdict import Verdict, skipped
 
 if TYPE_CHECKING:
     from release.checks.base import Check
-    from release.config.model import Manifest
+    from release.config.manifest import Manifest
 
 # The order in which a deployment asks them: what is cheap and kills most comes first.
 ORDER = ("health", "warmup", "contract", "integration", "quality", "latency")

@@ -17,7 +17,7 @@ from release.checks.lanes import Lanes
 from release.errors import UsageError
 
 if TYPE_CHECKING:
-    from release.config.model import Quality
+    from release.config.checks import Quality
 
 GIVE_UP_AFTER = 20  # requests in a row without an answer; four times the concurrency where that is more
 _KEPT_SETS = 20

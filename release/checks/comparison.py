@@ -12,7 +12,7 @@ from release.verdict import Outcome
 
 if TYPE_CHECKING:
     from release.checks.cases import CaseSet
-    from release.config.model import Quality
+    from release.config.checks import Quality
 
 SEED = 12345  # fixed: the same answers get the same verdict, however often they are judged
 FEWEST_UNITS = 20  # documents (or cases) below which a bootstrap interval is too narrow to be believed

@@ -13,7 +13,7 @@ from release.checks.lanes import Lanes
 from release.verdict import Verdict, failed, no_data, passed, skipped
 
 if TYPE_CHECKING:
-    from release.config.model import Contract
+    from release.config.checks import Contract
 
 _TIMEOUT = 30.0  # seconds; some frameworks write the document at the first request
 _SHOWN = 3  # changes named in the reason; all are in the evidence

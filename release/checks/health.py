@@ -15,7 +15,7 @@ from release.checks.lanes import Lanes
 from release.verdict import Verdict, failed, passed
 
 if TYPE_CHECKING:
-    from release.config.model import Health
+    from release.config.checks import Health
 
 _POLL = 0.1  # seconds between two questions; less at first, so that a service that starts at once waits for nothing
 _SOONEST = 0.01

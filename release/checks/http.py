@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import requests
     from requests.adapters import HTTPAdapter
 
-    from release.config.model import Request
+    from release.config.checks import Request
 
 PLACEHOLDER = "{source}"
 _LARGEST_BODY = 32 << 20

@@ -18,7 +18,7 @@ from release.children import child
 from release.verdict import Verdict, failed, no_data, passed
 
 if TYPE_CHECKING:
-    from release.config.model import Integration
+    from release.config.checks import Integration
 
 _POLL = 0.1
 _GRACE = 2.0  # seconds between SIGINT and SIGKILL

@@ -21,7 +21,7 @@ from release.errors import UsageError
 from release.verdict import Outcome, Verdict, failed, no_data
 
 if TYPE_CHECKING:
-    from release.config.model import Latency, Quality, Request
+    from release.config.checks import Latency, Quality, Request
 
 SEED = 12345
 FEWEST_WAVES = 20  # below, the interval of a percentile is too narrow to be believed

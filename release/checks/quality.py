@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from release.checks.cases import CaseSet
     from release.checks.comparison import Finding, Scored
     from release.checks.scoring import Scorer
-    from release.config.model import Quality
+    from release.config.checks import Quality
 
 _CELL = 300  # characters of a text in a table
 

@@ -8,11 +8,11 @@ from release.checks import cases
 from release.checks.base import Subject
 from release.checks.http import Client, takes_source
 from release.checks.lanes import Lanes
-from release.config.model import Request
+from release.config.checks import Request
 from release.errors import UsageError
 
 if TYPE_CHECKING:
-    from release.config.model import Manifest
+    from release.config.manifest import Manifest
 
 _LANES = 4
 

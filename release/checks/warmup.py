@@ -13,7 +13,7 @@ from release.errors import UsageError
 from release.verdict import Verdict, failed, no_data, passed, skipped
 
 if TYPE_CHECKING:
-    from release.config.model import Health, Quality, Request, WarmUp
+    from release.config.checks import Health, Quality, Request, WarmUp
 
 WINDOW = 5  # requests whose median is compared with that of as many before
 SETTLED = 0.2  # the two medians differ by at most this fraction
@@ -48,7 +48,7 @@ class WarmUpCheck:
         return self._judge(request, replies)
 
     def _request(self) -> Request:
-        from release.config.model import Request
+        from release.config.checks import Request
 
         if self._section.request is not None:
             return self._section.request

@@ -6,7 +6,8 @@ import ipaddress
 from collections.abc import Iterator
 
 from release.config.complaint import Complaint, shown
-from release.config.model import HOST_NAMES, Manifest
+from release.config.manifest import Manifest
+from release.config.proxy import HOST_NAMES
 
 
 def crosscheck(manifest: Manifest) -> list[Complaint]:

@@ -18,7 +18,7 @@ from release.config import override, regular, shape, wording
 from release.config.complaint import Complaint, manifest_error
 from release.config.crosscheck import crosscheck
 from release.config.document import Document, Mark, plain, read, references
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 from release.config.origin import KeyPath, Origin, Source, dotted
 from release.config.stored import from_ledger, missing_variables, to_ledger
 from release.config.variables import Missing, expand, has_reference

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
 from release.config import quantities, shape
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 
 _QUANTITIES: dict[Any, str] = {
     quantities.seconds: "duration",

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 from release.config.origin import KeyPath
 
 _HIDDEN = (("registry", "password"), ("notify",))

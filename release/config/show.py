@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from release.config import shape
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 from release.config.origin import KeyPath, Origin, Source, dotted
 
 HIDDEN = "(hidden)"

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from release.config import shape, variables
 from release.config.document import read_value
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 from release.config.origin import KeyPath, Source, dotted
 from release.errors import ManifestError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from release import naming
-from release.config.model import Base
+from release.config.image import Base
 from release.daemon import TIMEOUT, Daemon, status
 from release.errors import BuildFailed, EngineError
 from release.image.build import BaseImage

@@ -7,7 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from release.config.model import Base, Manifest, Wheelhouse
+from release.config.image import Base, Wheelhouse
+from release.config.manifest import Manifest
 from release.errors import BuildFailed, Refused
 from release.image import dockerfile
 from release.image.labels import REVISION, Description, image_labels

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from release.config.model import Registry
+from release.config.image import Registry
 from release.daemon import Daemon, status
 from release.errors import EngineError, Refused, RegistryError
 from release.image.docker import DockerImages

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from release.children import child
-from release.config.model import Wheelhouse
+from release.config.image import Wheelhouse
 from release.errors import BuildFailed
 from release.image.cache import locked, writing
 from release.image.store import Progress

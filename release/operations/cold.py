@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Mapping
 
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 from release.config.secret import Secret
 from release.config.stored import from_ledger
 from release.engine.base import Instance, InstanceSpec, State

@@ -19,7 +19,8 @@ from release.pipeline.events import Said, StepBegan, StepEnded, StepProgress, Ve
 from release.verdict import Outcome, Verdict, no_data, skipped
 
 if TYPE_CHECKING:
-    from release.config.model import Freeze, Quality
+    from release.config.checks import Quality
+    from release.config.rollout import Freeze
 
 NAME = "quality"
 _STATES = {Outcome.PASS: StepState.DONE, Outcome.SKIPPED: StepState.SKIPPED}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from release.config.model import Manifest
+    from release.config.manifest import Manifest
     from release.proxy.base import Proxy
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 from release.errors import ProxyError
 from release.proxy import questions, render, systemd
 from release.proxy.durable import write_file

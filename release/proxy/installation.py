@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 from release.errors import ProxyError
 from release.proxy import logs, ports, questions, render
 from release.proxy.base import ProxyStatus

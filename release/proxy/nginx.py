@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 from release.errors import ProxyError
 from release.proxy import questions, render, systemd, worker
 from release.proxy.durable import write_file

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from release import naming
-from release.config.model import HOST_NAMES, Manifest
+from release.config.manifest import Manifest
+from release.config.proxy import HOST_NAMES
 from release.errors import ProxyError
 from release.proxy.address import listen
 from release.proxy.base import Traffic

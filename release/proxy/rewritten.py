@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 from release.errors import ProxyError
 from release.proxy import questions, render
 from release.proxy.base import Traffic

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from release.config.model import Freeze
+from release.config.rollout import Freeze
 from release.errors import Refused
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

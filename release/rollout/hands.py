@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from release.checks.base import Check
-    from release.config.model import Manifest
+    from release.config.manifest import Manifest
     from release.config.reach import Reach
     from release.config.state import State
     from release.engine.base import Engine

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from release import naming
 from release.config import secret
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 from release.config.secret import Secret
 from release.engine.base import InstanceSpec
 from release.naming import Slot

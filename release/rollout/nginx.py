@@ -8,7 +8,7 @@ import os
 
 from release import proxy as proxies
 from release.config.load import from_ledger
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 from release.errors import LedgerError, ProxyError, Refused
 from release.pipeline.events import Said
 from release.pipeline.step import Skip

@@ -27,7 +27,7 @@ from release.wiring.planning import plan
 from release.wiring.surroundings import Surroundings, in_force
 
 if TYPE_CHECKING:
-    from release.config.model import Manifest
+    from release.config.manifest import Manifest
 
 
 @dataclass

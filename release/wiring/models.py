@@ -18,7 +18,8 @@ from release.wiring.desk import Desk
 from release.wiring.surroundings import in_force
 
 if TYPE_CHECKING:
-    from release.config.model import Manifest, Models
+    from release.config.manifest import Manifest
+    from release.config.models import Models
     from release.models.base import Board
     from release.models.registry import ModelRegistry
     from release.models.service import ModelService

@@ -10,7 +10,7 @@ from release.config.state import State
 from release.rollout.hands import Hands, Whole
 
 if TYPE_CHECKING:
-    from release.config.model import Manifest
+    from release.config.manifest import Manifest
     from release.engine.base import Engine
     from release.image.build import Sources
     from release.image.store import ImageStore, RegistryClient

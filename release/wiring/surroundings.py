@@ -16,7 +16,7 @@ from release.ledger.store import Ledger
 
 if TYPE_CHECKING:
     from release.config.load import Loaded
-    from release.config.model import Manifest
+    from release.config.manifest import Manifest
     from release.source.repository import Resolved, Source
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from release.checks.contract import ContractCheck
-from release.config.model import Contract
+from release.config.checks import Contract
 from release.verdict import Outcome
 
 

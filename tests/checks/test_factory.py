@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from release import checks
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 from release.verdict import Outcome
 
 REQUEST = {"path": "/t", "json": {"q": "{source}"}}

@@ -9,7 +9,7 @@ import pytest
 
 from release.checks.health import HealthCheck
 from release.checks.warmup import WarmUpCheck, settled
-from release.config.model import Health, Quality, WarmUp
+from release.config.checks import Health, Quality, WarmUp
 from release.verdict import Outcome
 
 

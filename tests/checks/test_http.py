@@ -9,7 +9,7 @@ import time
 import pytest
 
 from release.checks.http import Client, fill, takes_source
-from release.config.model import Request
+from release.config.checks import Request
 
 
 def test_the_source_goes_into_path_and_body_wherever_it_stands() -> None:

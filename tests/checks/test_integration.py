@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from release.checks.integration import IntegrationCheck
-from release.config.model import Integration
+from release.config.checks import Integration
 from release.verdict import Outcome
 from tests.support.ports import free_port
 

@@ -13,7 +13,7 @@ import pytest
 
 from release.checks.latency import LatencyCheck
 from release.checks.pace import Question, judge, settle
-from release.config.model import Latency, Quality
+from release.config.checks import Latency, Quality
 from release.verdict import Outcome
 
 FIXED = {"method": "GET", "path": "/work", "timeout": 5}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from release.checks.quality import QualityCheck
-from release.config.model import Quality
+from release.config.checks import Quality
 from release.verdict import Outcome
 
 WORDS = [a + b for a in ("ba", "do", "ki", "lu", "me", "no", "ra", "su") for b in ("ta", "vi", "so", "pe", "lan", "")]

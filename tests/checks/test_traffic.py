@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from release.checks.traffic import sends
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 
 TEXT = {"path": "/translate", "json": {"text": "{source}"}}
 QUALITY = {"cases": "set.jsonl", "answer": "translation", "metrics": {"bleu": {}}}

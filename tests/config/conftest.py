@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from release.config.load import parse
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 from release.errors import ManifestError
 
 MINIMAL = "service: translator\ncontainer: {port: 5000}\n"

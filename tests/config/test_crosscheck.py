@@ -33,7 +33,7 @@ def test_what_fits_together_is_accepted(manifest_of) -> None:
 
 
 def test_the_admin_port_stays_a_port() -> None:
-    from release.config.model import Proxy
+    from release.config.proxy import Proxy
 
     assert Proxy(listen=60000).admin_port == 50000
     assert Proxy(listen=80).admin_port == 10080

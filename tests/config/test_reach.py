@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 from release.config.reach import Reach
 from release.config.stored import to_ledger
 from release.errors import ManifestError

@@ -88,7 +88,7 @@ def bench(stocked: Bench) -> Iterator[Bench]:
 
 
 def _image(folder: Path, scope: str, store: ImageStore) -> Image:
-    from release.config.model import Manifest
+    from release.config.manifest import Manifest
 
     repository = tiny_service(folder / "repository", service=scope, cases=5)
     repository.release("v1.0.0")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from release.config.model import Manifest, Registry
+from release.config.image import Registry
+from release.config.manifest import Manifest
 from release.daemon import Daemon
 from release.errors import BuildFailed, Refused
 from release.image.build import How, Sources, Wanted, obtain

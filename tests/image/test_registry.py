@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from release.config.model import Registry
+from release.config.image import Registry
 from release.errors import Refused, RegistryError
 from release.image.docker import DockerImages
 from release.image.labels import REVISION

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from release.config.model import Wheelhouse
+from release.config.image import Wheelhouse
 from release.errors import BuildFailed
 from release.image.wheelhouse import WheelCache, command
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 from release.naming import Slot
 from release.observe.guard import Budget, Counts, Guard, Trip
 from release.observe.samples import AccessLog

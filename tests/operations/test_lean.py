@@ -67,7 +67,7 @@ assert hands.front.switch.get() is None and hands.scope == "shop"
 
 
 def kept() -> dict[str, object]:
-    from release.config.model import Manifest
+    from release.config.manifest import Manifest
     from release.config.stored import to_ledger
 
     return to_ledger(Manifest.model_validate({"service": "shop", "container": {"port": 80}}))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 from release.config.stored import to_ledger
 from release.errors import ManifestError
 from release.ledger.records import ReleaseRow

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from benchmarks import echo
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 from release.naming import Slot
 from release.proxy.base import Traffic
 from release.proxy.nginx import ManagedNginx

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 from release.errors import ProxyError
 from release.proxy import render
 from release.proxy.render import Layout, Rendered

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from release import proxy as proxies
-from release.config.model import Manifest
+from release.config.manifest import Manifest
 from release.errors import ProxyError
 from release.naming import Slot
 from release.proxy.base import Proxy, Traffic

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from release.config.model import Freeze
+from release.config.rollout import Freeze
 from release.errors import Refused
 from release.rollout.freeze import active, require_open
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
     ("file", "line", "contract"),
     [
         ("release/engine/base.py", "import release.proxy.base", "siblings on a floor do not know each"),
-        ("release/config/model.py", "import release.ledger.store", "only from floors below"),
+        ("release/config/manifest.py", "import release.ledger.store", "only from floors below"),
         ("release/naming.py", "import time", "Thinking rooms"),
         ("release/observe/guard.py", "import socket", "Thinking rooms"),
         ("release/proxy/render.py", "import subprocess", "Thinking rooms"),
