@@ -79,7 +79,7 @@ def test_a_piece_of_configuration_can_be_taken_over(piece: str, tmp_path: Path) 
     said: dict[str, Any] = yaml.safe_load(piece)
     sets = {"translation": ["model", "tokenizer"]} if "translation" in said.get("routing", {}) else {}
     whole = {**AROUND, **({"sets": sets} if sets else {}), **said}
-    settings = parse(yaml.safe_dump(whole, allow_unicode=True), "modelhost.yaml", {}, tmp_path)
+    settings = parse(yaml.safe_dump(whole, allow_unicode=True), "modelhost.yaml", {"HOSTNAME": "here"}, tmp_path)
     assert set(said) <= settings.model_fields_set
 
 
