@@ -55,7 +55,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     repository.release("v1.0.0")
     repository.release("v1.1.0")
     repository.release(
-        "v1.2.0", health=500, log=["loading weights"], manifest={"checks": {"health": {"timeout": "1s"}}}
+        "v1.2.0", health=500, log=["loading weights"], manifest={"checks": {"health": {"timeout": "10s"}}}
     )
     state, elsewhere = folder / "state", folder / "elsewhere"
     elsewhere.mkdir()

@@ -83,7 +83,7 @@ def test_a_terminal_that_is_gone_does_not_keep_it_from_undoing(site: Site) -> No
         process.stdout.close()
         process.stderr.close()
         process.send_signal(signal.SIGHUP)
-        assert process.wait(60) != 0
+        assert process.wait(120) != 0
         assert containers(site) == before
         assert rows(site, "SELECT state FROM deployments ORDER BY number DESC LIMIT 1") == [("undone",)]
 

@@ -102,7 +102,7 @@ def test_two_rollbacks_at_once_are_one_rollback(site: Site) -> None:
 
 
 def test_a_rollback_while_a_cold_one_is_under_way_names_it_and_changes_nothing(site: Site) -> None:
-    site.repository.release("v1.0.0", manifest=FAST | {"standby": "cold"}, ready_after=12)
+    site.repository.release("v1.0.0", manifest=FAST | {"standby": "cold"}, ready_after=20)
     site.repository.release("v1.1.0")
     deployed(site, "v1.0.0")
     deployed(site, "v1.1.0")
@@ -174,12 +174,12 @@ def test_an_upload_a_slow_answer_and_a_stream_that_are_under_way_finish_on_the_r
         for thread in threads:
             thread.start()
         for event in began:
-            assert event.wait(20)
+            assert event.wait(60)
         time.sleep(0.3)
         site.run("rollback")
         assert str(site.live).startswith("v1.1.0-")
         for thread in threads:
-            thread.join(30)
+            thread.join(120)
         _, err = process.communicate(timeout=120)
         assert process.returncode == 6, err
     assert found["upload"] == (200, hashlib.sha256(b"x" * 40 * 65536).hexdigest())
@@ -188,7 +188,7 @@ def test_an_upload_a_slow_answer_and_a_stream_that_are_under_way_finish_on_the_r
 
 
 def _connection(site: Site) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection("127.0.0.1", int(site.repository.manifest["proxy"]["listen"]), timeout=30)
+    return http.client.HTTPConnection("127.0.0.1", int(site.repository.manifest["proxy"]["listen"]), timeout=60)
 
 
 def _upload(site: Site, began: threading.Event, found: dict[str, Any]) -> None:

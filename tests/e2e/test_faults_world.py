@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -52,7 +53,8 @@ def test_nginx_that_was_killed_is_noticed_and_started_by_doctor_or_the_next_depl
     two(site)
     for mend in (("doctor", "--mend"), ("deploy", "v1.2.0"), ("rollback",)):
         for pid in nginx_pids(site):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # a worker of the configuration before may be ending
+                os.kill(pid, signal.SIGKILL)
         site.wait_for(60, lambda: status_of(site.url + "/version") == 0, "nothing listens any more")
         assert any("nginx does not run" in problem for problem in site.status()["problems"])
         looked = site.run("doctor", expect=3)
@@ -193,7 +195,7 @@ def test_a_registry_that_is_gone_fails_the_push_and_touches_no_traffic(site: Sit
         push = {"image": f"{registry.host}/{site.scope}", "registry": {"push": True}}
         site.repository.release("v1.0.0", manifest=FAST | push)
         site.repository.release("v1.1.0")
-        site.repository.release("v1.2.0", manifest={"hooks": {"before_start": f"kill {os.getpid()} -0; sleep 0.1"}})
+        site.repository.release("v1.2.0")
         deployed(site, "v1.0.0")
         digest = rows(site, "SELECT digest FROM releases")[0][0]
         assert str(digest).startswith("sha256:")

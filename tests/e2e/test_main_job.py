@@ -54,7 +54,7 @@ def test_a_worse_model_that_answers_its_health_check_is_refused_and_live_stays_u
 
 def test_a_candidate_that_never_gets_ready_is_removed_and_its_log_is_kept_and_shown(site: Site) -> None:
     site.repository.release(
-        "v1.0.0", manifest={"checks": {"health": {"timeout": "2s"}}}, health=500, log=["why: no GPU"]
+        "v1.0.0", manifest={"checks": {"health": {"timeout": "10s"}}}, health=500, log=["why: no GPU"]
     )
     ran = site.deploy("v1.0.0", expect=1)
     assert "why: no GPU" in ran.err

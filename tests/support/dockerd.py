@@ -51,14 +51,16 @@ class OwnDockerd:
             "--ip-forward=false",
             "--ip-masq=false",
         ]
-        with (self.root / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
         end = time.monotonic() + 90
         while self.docker("version", check=False).returncode != 0:
-            assert self._process.poll() is None and time.monotonic() < end, (self.root / "log").read_text()[-3000:]
+            assert time.monotonic() < end, (self.root / "log").read_text()[-3000:]
+            if self._process is None or self._process.poll() is not None:  # it gives its containerd a few seconds only
+                self._process = self._launched(command)
             time.sleep(0.1)
+
+    def _launched(self, command: list[str]) -> subprocess.Popen[bytes]:
+        with (self.root / "log").open("ab") as log:
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """As `systemctl stop docker`: containers are stopped as well, and come back by their restart policies."""

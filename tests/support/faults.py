@@ -8,8 +8,8 @@ import signal
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,12 @@ FAST: dict[str, Any] = {
         "quality": {"resamples": 100},
     },
     "rollout": {"observe": {"for": "1s", "min_requests": 5}},
-    # The last two are the time that a test has for a SIGKILL before traffic moves, and before a run is over.
-    "hooks": {"before_start": "sleep 0.2", "before_switch": "sleep 0.5", "after_commit": "sleep 0.5"},
+    # The last two are the time for a SIGKILL before traffic moves, and before a run is over; `lingering` gives more.
+    "hooks": {
+        "before_start": "sleep 0.2",
+        "before_switch": "sleep 0.5 $LINGER_BEFORE_SWITCH",
+        "after_commit": "sleep 0.5 $LINGER_AFTER_COMMIT",
+    },
 }
 STEPS = (
     "resolve",
@@ -59,13 +63,21 @@ class Row:
 
 
 def rows(site: Site, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-    """Looks into the ledger from outside; nothing where there is none yet."""
+    """Looks into the ledger from outside; nothing where there is none yet. Whoever opens or leaves it may be in the way
+    for a moment."""
     path = site.state / site.scope / "ledger.db"
-    try:
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
-            return connection.execute(sql, values).fetchall()
-    except sqlite3.OperationalError:
-        return []
+    end = time.monotonic() + 60
+    while path.exists():
+        try:
+            with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+                return connection.execute(sql, values).fetchall()
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                return []
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+    return []
 
 
 def last_deployment(site: Site) -> str:
@@ -86,16 +98,37 @@ def journal(site: Site, deployment: str) -> list[tuple[str, str]]:
 
 def await_row(site: Site, before: str, step: str, state: str, process: subprocess.Popen[str]) -> None:
     """Returns as soon as the run that began after `before` has written this row. Fails where it ends without it."""
+
+    def written() -> bool:
+        run = begun_after(site, before)
+        return bool(run) and (step, state) in journal(site, run)
+
+    await_ledger(written, process, f"{step} {state}")
+
+
+def await_started(site: Site, before: str, process: subprocess.Popen[str]) -> None:
+    """Returns as soon as the ledger has a run that began after `before`. Fails where the process ends without one."""
+    await_ledger(lambda: bool(begun_after(site, before)), process, "it had begun")
+
+
+def await_ledger(written: Callable[[], bool], process: subprocess.Popen[str], what: str) -> None:
     end = time.monotonic() + 120
     while True:
-        run = begun_after(site, before)
-        if run and (step, state) in journal(site, run):
+        ended = process.poll() is not None  # asked first: what it wrote before its end is seen after it
+        if written():
             return
-        if process.poll() is not None:
+        if ended:
             out, err = process.communicate()
-            raise AssertionError(f"ended with {process.returncode} before {step} {state}:\n{out}\n{err}")
-        assert time.monotonic() < end, f"{step} was never {state}"
+            raise AssertionError(f"ended with {process.returncode} before {what}:\n{out}\n{err}")
+        assert time.monotonic() < end, f"it never came to {what}"
         time.sleep(0.001)
+
+
+def lingering(site: Site, step: str) -> Site:
+    """The same site, where hooks from `step` on take ten seconds longer: time to end a command that has come there."""
+    at = STEPS.index(step)
+    hooks = {f"LINGER_{hook.upper()}": "10" for hook in ("before_switch", "after_commit") if at <= STEPS.index(hook)}
+    return replace(site, environment=site.environment | hooks)
 
 
 def kill(process: subprocess.Popen[str]) -> None:
@@ -107,17 +140,17 @@ def kill(process: subprocess.Popen[str]) -> None:
 def signalled(site: Site, step: str, number: signal.Signals, *arguments: str, state: str = "started") -> Any:
     """Runs a command, sends it a signal once it has written this row, and gives how it ended: code, out, err."""
     before = last_deployment(site)
-    process = site.start(*arguments)
+    process = lingering(site, step).start(*arguments)
     await_row(site, before, step, state, process)
     process.send_signal(number)
-    out, err = process.communicate(timeout=90)
+    out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
 
 def deploy_killed_at(site: Site, tag: str, step: str, state: str, delay: float = 0.0) -> str:
     """Gives the id of the deployment that was killed once it had written this row."""
     before = last_deployment(site)
-    process = site.start("deploy", tag)
+    process = lingering(site, step).start("deploy", tag)
     await_row(site, before, step, state, process)
     time.sleep(delay)
     kill(process)
