@@ -64,5 +64,6 @@ def launch(**environment: str) -> Running:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        pipesize=1 << 20,  # nobody reads it before the end, and what a slow start says of each look must not fill it
     )
     return Running(process, f"http://127.0.0.1:{port}")

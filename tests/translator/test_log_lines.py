@@ -43,7 +43,7 @@ def test_the_line_of_a_request_and_its_thumb_name_version_and_variant(start: Sta
     thumbs = [json.loads(line) for line in (tmp_path / "feedback.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [(line["version"], line["variant"]) for line in thumbs] == [(folders[0].name, "AB:treatment")] * 2
     running.process.terminate()
-    output, _ = running.process.communicate(timeout=60)
+    output, _ = running.process.communicate(timeout=300)
     version = folders[0].name.removeprefix("v")
     lines = re.findall(r'^INFO: +(.*?)127\.0\.0\.1:\d+ - "(\S+ \S+) HTTP', output, re.MULTILINE)
     marked = f"[{version}] [AB:treatment] "

@@ -18,14 +18,25 @@ import httpx
 import pytest
 
 from tests.support.ports import free_port
-from tests.translator.running import ROOT, Start
+from tests.translator.running import ROOT, Running, Start
 from translator.settings import Settings
 
 MODEL = Settings.from_environment({}).model_dir
 
 
 def test_health_is_503_until_the_model_has_translated(start: Start) -> None:
-    running = start()
+    seen: list[tuple[int, str]] = []
+    for _ in range(5):  # a busy machine may keep this process while the other one loads
+        running = start()
+        if len(seen := watched(running)) > 1:
+            break
+    assert set(seen[:-1]) == {(503, "loading")}
+    assert seen[-1] == (200, "ok")
+    assert httpx.post(f"{running.url}/translate", json={"text": "你好。"}, timeout=60).status_code == 200
+
+
+def watched(running: Running) -> list[tuple[int, str]]:
+    """What its health was, look by look, until it was well."""
     seen: list[tuple[int, str]] = []
     while not seen or seen[-1][0] != 200:
         assert running.process.poll() is None
@@ -39,9 +50,7 @@ def test_health_is_503_until_the_model_has_translated(start: Start) -> None:
             assert early.status_code in (200, 503)  # it may become ready in between
             assert early.status_code == 200 or early.json()["error"]["code"] == "loading"
         time.sleep(0.05)
-    assert set(seen[:-1]) == {(503, "loading")}
-    assert seen[-1] == (200, "ok")
-    assert httpx.post(f"{running.url}/translate", json={"text": "你好。"}, timeout=60).status_code == 200
+    return seen
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -90,7 +99,7 @@ def test_a_signal_before_it_listens_is_not_lost() -> None:
 
 def test_an_unknown_directory_ends_it_at_once_with_a_reason(start: Start, tmp_path: Path) -> None:
     running = start(MODEL_DIR=str(tmp_path / "nothing"))
-    output, _ = running.process.communicate(timeout=60)
+    output, _ = running.process.communicate(timeout=300)
     assert running.process.returncode == 2
     assert "is not a Marian model directory" in output
 
@@ -99,7 +108,7 @@ def test_pickled_weights_are_refused_unless_allowed(start: Start, tmp_path: Path
     folder = tmp_path / "pickled"
     shutil.copytree(MODEL, folder)
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    output, _ = start(MODEL_DIR=str(folder)).process.communicate(timeout=60)
+    output, _ = start(MODEL_DIR=str(folder)).process.communicate(timeout=300)
     assert "TRANSLATOR_ALLOW_PICKLE=1" in output
 
 
@@ -109,7 +118,7 @@ def test_weights_cut_short_end_it_with_a_reason(start: Start, tmp_path: Path) ->
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1_000_000])
     running = start(MODEL_DIR=str(folder))
-    output, _ = running.process.communicate(timeout=120)
+    output, _ = running.process.communicate(timeout=300)
     assert running.process.returncode == 1
     assert "cannot be converted" in output and str(folder) in output
 

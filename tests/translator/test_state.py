@@ -117,7 +117,7 @@ def test_a_registry_that_cannot_be_written_ends_the_start_with_what_to_set(
 ) -> None:
     (registry / ".state").write_text("in the way")  # as a file system that is mounted to be read, also for root
     running = start(TRANSLATOR_REGISTRY=str(registry))
-    output, _ = running.process.communicate(timeout=60)
+    output, _ = running.process.communicate(timeout=300)
     assert running.process.returncode == 2
     assert "TRANSLATOR_STATE" in output and str(registry) in output and "Traceback" not in output
     elsewhere = start(TRANSLATOR_REGISTRY=str(registry), TRANSLATOR_STATE=str(tmp_path / "state"))
@@ -146,7 +146,7 @@ def test_operators_of_a_registry_that_ends_with_the_process_are_told(start: Star
     running = start(TRANSLATOR_TOKENS=str(tmp_path / "tokens.jsonl"))
     running.wait_until_ready()
     running.process.terminate()
-    output, _ = running.process.communicate(timeout=60)
+    output, _ = running.process.communicate(timeout=300)
     assert "end with this process: set TRANSLATOR_REGISTRY" in output
 
 
@@ -158,13 +158,13 @@ def test_a_folder_that_was_named_and_cannot_be_written_is_told_and_answers_go_on
     running.wait_until_ready()
     assert httpx.post(f"{running.url}/translate", json={"text": "你好。"}, timeout=60).status_code == 200
     running.process.terminate()
-    output, _ = running.process.communicate(timeout=60)
+    output, _ = running.process.communicate(timeout=300)
     assert "cannot be written (Not a directory)" in output and "nobody can switch" in output
 
 
 def test_an_empty_registry_that_cannot_be_written_ends_it_with_a_reason(start: Start, tmp_path: Path) -> None:
     (tmp_path / "registry" / ".filling").mkdir(parents=True)  # in the way of its lock, also for root
     running = start(TRANSLATOR_REGISTRY=str(tmp_path / "registry"), TRANSLATOR_STATE=str(tmp_path / "state"))
-    output, _ = running.process.communicate(timeout=60)
+    output, _ = running.process.communicate(timeout=300)
     assert running.process.returncode == 1
     assert "cannot be filled" in output and "Traceback" not in output
