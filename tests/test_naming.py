@@ -7,7 +7,7 @@ import string
 
 import pytest
 import semver
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from release import naming
@@ -42,7 +42,7 @@ def semver_accepts(tag: str) -> bool:
     return tag.startswith("v") and "+" not in text and text.isascii() and semver.Version.is_valid(text)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tags)
 def test_every_semver_tag_is_read_and_written_back(tag: str) -> None:
     version = naming.parse_tag(tag)
@@ -53,7 +53,7 @@ def test_every_semver_tag_is_read_and_written_back(tag: str) -> None:
     assert version.pre == (reference.prerelease or "")
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(near_tags)
 def test_the_tag_grammar_agrees_with_the_semver_library(text: str) -> None:
     assert (naming.parse_tag(text) is not None) == (semver_accepts(text) and not text.endswith("\n"))
@@ -71,7 +71,7 @@ def test_a_tag_too_long_for_an_image_is_none() -> None:
     assert naming.parse_tag("v1.0.0-" + "a" * 94) is None
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tags, commits)
 def test_release_names_round_trip_with_seven_digits_of_the_commit(tag: str, commit: str) -> None:
     name = naming.ReleaseName(tag, commit)
@@ -81,7 +81,7 @@ def test_release_names_round_trip_with_seven_digits_of_the_commit(tag: str, comm
     assert str(read) == str(name)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tags, commits)
 def test_release_names_are_image_tags(tag: str, commit: str) -> None:
     assert IMAGE_TAG.fullmatch(str(naming.ReleaseName(tag, commit)))
@@ -107,7 +107,7 @@ def test_what_is_no_release_name_is_not_taken_for_one(text: str) -> None:
     assert naming.parse_release(text) is None
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tags, st.text("0123456789abcdef", min_size=64, max_size=64))
 def test_a_snapshot_is_a_tag_too(tag: str, digest: str) -> None:
     base = naming.parse_tag(tag)
@@ -119,7 +119,7 @@ def test_a_snapshot_is_a_tag_too(tag: str, digest: str) -> None:
     assert digest[:11] in snapshot
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(services, st.none() | services)
 def test_scopes_are_repositories_and_container_names(service: str, environment: str | None) -> None:
     scope = naming.scope(service, environment)
@@ -128,7 +128,7 @@ def test_scopes_are_repositories_and_container_names(service: str, environment: 
     assert CONTAINER_NAME.fullmatch(name)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(max_size=60))
 def test_service_names_are_as_narrow_as_repositories(text: str) -> None:
     if naming.valid_service(text):
@@ -136,7 +136,7 @@ def test_service_names_are_as_narrow_as_repositories(text: str) -> None:
         assert len(text) <= 50
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text("ab-_.5Af", max_size=8), st.text("ab-_.5Af", max_size=8))
 def test_distinct_scopes_have_distinct_nginx_variables_though_nginx_ignores_case(one: str, other: str) -> None:
     first, second = naming.nginx_identifier(one), naming.nginx_identifier(other)
@@ -148,7 +148,7 @@ def test_slots_are_each_other_s_other() -> None:
     assert [slot.other for slot in naming.Slot] == [naming.Slot.GREEN, naming.Slot.BLUE]
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(max_size=200))
 def test_a_name_is_echoed_on_one_short_line(text: str) -> None:
     echo = naming.echoed(text)

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from release.checks.changes import Severity
@@ -365,13 +365,13 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     return {"openapi": "3.1.0", "paths": paths, "components": {"schemas": components}}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents())
 def test_a_document_compared_with_itself_has_no_change(document: dict[str, Any]) -> None:
     assert compare(document, json.loads(json.dumps(document))) == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents())
 def test_components_that_only_got_other_names_change_nothing(document: dict[str, Any]) -> None:
     """Nothing is equal by its text here, so every schema is compared in earnest."""
@@ -385,7 +385,7 @@ def test_components_that_only_got_other_names_change_nothing(document: dict[str,
         raise
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents(), st.data())
 def test_a_removed_operation_or_response_field_is_always_found(document: dict[str, Any], data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(sorted(document["paths"])))

@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from release.cli import failure
@@ -36,7 +36,7 @@ def test_what_the_runner_would_misread_is_escaped() -> None:
     assert annotation("warning", "plain") == "::warning::plain"
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(), st.text())
 def test_an_annotation_is_one_line_and_reads_back(text: str, title: str) -> None:
     written = annotation("error", text, title)

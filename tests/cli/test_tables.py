@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from release.cli.console import tables
@@ -25,7 +25,7 @@ def test_chinese_takes_two_columns() -> None:
     assert lines[2:] == ["今天    1", "abcd    2"]
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=6), st.integers(60, 140))
 def test_lines_fit_and_no_character_is_lost(rows: list[tuple[str, str, str]], width: int) -> None:
     lines = tables.text(["one", "two", "three"], rows, width)
@@ -43,7 +43,7 @@ def test_a_red_verdict_shows_all_tables_and_a_green_one_its_figures() -> None:
     assert [t["title"] for t in tables.of(passed("c", "r", tables=[long, short]), everything=True)] == ["all", "few"]
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(CELLS, st.integers(1, 80))
 def test_what_is_cut_fits_and_says_so(text: str, width: int) -> None:
     shown = tables.cut(text, width)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from release.config.document import plain, read
@@ -157,14 +157,14 @@ def test_yaml_that_is_no_manifest_is_refused(mistake_of, text: str, words: str) 
     assert words in str(caught.value)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(-(10**15), 10**15) | st.booleans() | st.none() | st.floats(allow_nan=False, allow_infinity=False))
 def test_plain_scalars_of_yaml_1_2_mean_what_they_say(value) -> None:
     written = yaml.safe_dump(value).splitlines()[0]
     assert plain(written) == value
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(max_size=200))
 def test_any_text_is_read_or_refused_and_nothing_else(text: str) -> None:
     try:

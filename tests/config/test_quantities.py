@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from release.config.quantities import ratio, seconds, show_seconds, show_size, size
@@ -57,13 +57,13 @@ def test_what_is_no_fraction_is_refused(written: object) -> None:
         ratio(written)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.floats(0, 1e8) | st.integers(0, 10**8).map(float) | st.integers(0, 10**7).map(lambda number: number / 1000))
 def test_a_duration_as_shown_reads_back_as_itself(value: float) -> None:
     assert seconds(show_seconds(value)) == value
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 1 << 50))
 def test_a_size_as_shown_reads_back_as_itself(value: int) -> None:
     assert size(show_size(value)) == value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from release.config.variables import Missing, expand, shield, unshield
@@ -81,7 +81,7 @@ def test_references_in_comments_are_left_alone(manifest_of) -> None:
     assert manifest_of("# ${NONE} and ${\ntitle: a # ${NONE}\n").title == "a"
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text("${}A:-,[]# \n'\"", max_size=40))
 def test_shielding_keeps_every_column_and_comes_back(text: str) -> None:
     assert len(shield(text)) == len(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from release.image.retention import Known, Situation, Stopped, plan, targets
@@ -38,7 +38,7 @@ def situations(draw: st.DrawFn) -> Situation:
     )
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(situations(), st.integers(1, 4))
 def test_every_image_is_either_kept_or_goes(situation: Situation, retain: int) -> None:
     decided = plan(situation, retain)
@@ -48,7 +48,7 @@ def test_every_image_is_either_kept_or_goes(situation: Situation, retain: int) -
     assert decided.bytes == 10 * len(going)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(situations(), st.integers(1, 4))
 def test_what_serves_runs_or_is_on_its_way_never_goes(situation: Situation, retain: int) -> None:
     going = {g.image.id for g in plan(situation, retain).images}
@@ -57,7 +57,7 @@ def test_what_serves_runs_or_is_on_its_way_never_goes(situation: Situation, reta
     assert not going & (live | set(situation.running) | set(situation.in_progress) | standby)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(situations(), st.integers(1, 4))
 def test_rollback_targets_are_good_distinct_and_at_most_retain(situation: Situation, retain: int) -> None:
     found = targets(situation.releases, situation.live, retain)
@@ -72,14 +72,14 @@ def test_rollback_targets_are_good_distinct_and_at_most_retain(situation: Situat
     assert len(found) == min(retain, len(served - live))
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(situations())
 def test_a_larger_retain_never_takes_more(situation: Situation) -> None:
     fewer = {g.image.id for g in plan(situation, 2).images}
     assert {g.image.id for g in plan(situation, 3).images} <= fewer
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(situations())
 def test_stopped_containers_go_and_the_standby_stays(situation: Situation) -> None:
     going = {stopped.id for stopped in plan(situation).containers}

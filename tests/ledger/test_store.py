@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from release.config.secret import Secret
@@ -226,7 +226,7 @@ def test_an_attachment_keeps_its_end_and_whole_characters(ledger: Ledger) -> Non
     assert ledger.attachment("d-1", "none") is None
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(), st.dictionaries(st.text(), st.none() | st.integers() | st.text() | st.lists(st.text()), max_size=4))
 def test_any_text_and_any_json_can_be_kept(text: str, data: dict[str, object]) -> None:
     assert rows.column(text).encode() == text.encode("utf-8", "replace")

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -102,7 +102,7 @@ def test_one_request_detects_nothing() -> None:
     assert BinomialEProcess(0.01, 0.001).detectable(0) is None
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.floats(1e-5, 0.9), st.integers(0, 400), st.integers(0, 10**6))
 def test_the_evidence_is_the_mean_likelihood_ratio(budget: float, bad: int, good: int) -> None:
     process = BinomialEProcess(budget, 0.001)
@@ -120,7 +120,7 @@ def test_the_evidence_is_the_mean_likelihood_ratio(budget: float, bad: int, good
         assert math.log(evidence) == pytest.approx(expected, rel=1e-6, abs=1e-4)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.floats(0.001, 0.9), st.floats(0.0, 1.0))
 def test_the_expected_factor_is_at_most_one_for_every_rate_within_the_budget(budget: float, part: float) -> None:
     rate = budget * part
@@ -129,7 +129,7 @@ def test_the_expected_factor_is_at_most_one_for_every_rate_within_the_budget(bud
         assert rate * ratio / cost + (1 - rate) / cost <= 1 + 1e-12
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 500), st.integers(1, 500))
 def test_wilson_agrees_with_scipy(bad: int, good: int) -> None:
     low, high = wilson(bad, bad + good)

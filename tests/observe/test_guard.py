@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from release.naming import Slot
@@ -202,7 +202,7 @@ def test_evidence_without_a_single_request_is_json_too() -> None:
     json.dumps(strict.evidence(), allow_nan=False)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from([OK, ERROR, replace(OK, status=499), replace(OK, upstream_time=2.0)]), max_size=300))
 def test_how_samples_come_in_batches_changes_nothing(samples: list[Sample]) -> None:
     whole, single = Guard(Slot.GREEN, BUDGET), Guard(Slot.GREEN, BUDGET)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from release.config.manifest import Manifest
@@ -93,7 +93,7 @@ def test_the_hash_changes_with_the_text_and_is_found_in_it_again() -> None:
     assert render.config_of("") == ""
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 65535), st.integers(1, 1 << 40), st.floats(0.001, 1e6), st.sampled_from(["0.0.0.0", "::1"]))
 def test_braces_and_quotes_are_balanced_whatever_the_manifest_says(
     port: int, body: int, timeout: float, address: str

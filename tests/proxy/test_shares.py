@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from release.errors import ProxyError
@@ -12,14 +12,14 @@ owners = st.from_regex(r"[a-z0-9][a-z0-9.-]{0,30}", fullmatch=True)
 greens = st.integers(0, 1000)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(owners, greens, greens)
 def test_a_growing_share_keeps_every_client_it_has(owner: str, one: int, other: int) -> None:
     small, large = sorted((one, other))
     assert set(shares.buckets(owner, small)) <= set(shares.buckets(owner, large))
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(owners, greens)
 def test_a_share_is_that_many_of_the_thousand_buckets(owner: str, green: int) -> None:
     chosen = shares.buckets(owner, green)
@@ -36,7 +36,7 @@ def test_buckets_do_not_change_between_releases_of_this_toolkit() -> None:
     assert shares.buckets("d-1", 5) == [895, 178, 101, 305, 784]
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(greens)
 def test_only_a_canary_needs_more_than_two_files(green: int) -> None:
     names = shares.files(Traffic(green, "d"))

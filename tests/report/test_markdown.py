@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from release.ledger.records import DeploymentRow, DeploymentState, Kind, StepRow, StepState
@@ -52,7 +52,7 @@ def test_a_rollback_is_called_one(ledger: Ledger) -> None:
     assert markdown(gather(ledger, "d-1")).startswith("## ✅ Rollback to v1.0.0-abc1234: live\n")
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(max_size=200))
 @example("::")
 @example("# a heading")

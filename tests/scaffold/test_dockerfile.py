@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from release.scaffold.dockerfile import final_stage, instructions
@@ -66,7 +66,7 @@ def test_a_file_without_from_has_no_stage() -> None:
     assert final_stage("ARG A=1\n# nothing\n") is None
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text("FROMACDE \\\n#<`\"'${}:-=[]a1", max_size=80))
 def test_any_text_is_read_without_an_error(text: str) -> None:
     final_stage("FROM a\n" + text)

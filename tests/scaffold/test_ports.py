@@ -5,14 +5,14 @@ from __future__ import annotations
 import socket
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from release.errors import Unusable
 from release.scaffold import Ports, pick, port_is_free
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sets(st.integers(8080, 8160) | st.integers(18080, 18160)), st.sets(st.integers(8080, 8160)))
 def test_what_is_taken_or_listened_on_is_never_picked(taken: set[int], listening: set[int]) -> None:
     ports = pick(taken, lambda port: port not in listening)

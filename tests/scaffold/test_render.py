@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from release.config.load import parse
@@ -79,7 +79,7 @@ def guess(value: str, reason: str = "") -> Guess:
 paths = st.text(min_size=0, max_size=20).map(lambda text: "/" + "".join(text.split()).replace("${", ""))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(["null", "true", "123", "0-1", "a-b", "on", "1e3", "a"]), paths, st.text(max_size=40))
 def test_any_name_path_and_reason_come_back_as_they_are(service: str, path: str, reason: str) -> None:
     if any(not char.isprintable() for char in path):
