@@ -12,6 +12,13 @@ class Severity(StrEnum):
     INFO = "info"
 
 
+class Way(StrEnum):
+    """Whose side a value is seen from: a caller sends it (input) or gets it (output)."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+
+
 @dataclass(frozen=True)
 class Change:
     """Prints as `POST /translate request application/json /text is now required`: what `allow` has to quote."""

@@ -32,14 +32,18 @@ class _Watch:
     relapses: int = 0
     last: Reply | None = None
 
-    def see(self, reply: Reply, at: float) -> None:
+    def see(self, reply: Reply, at: float, limit: float) -> None:
+        """`limit` is how long the reply was waited for, in seconds."""
         self.attempts += 1
         if reply.ok:
             self.ready_at = at if self.ready_at is None else self.ready_at
             self.first_ready = at if self.first_ready is None else self.first_ready
             return
         self.relapses += self.ready_at is not None
-        self.ready_at, self.last = None, reply
+        self.ready_at = None
+        cut = reply.status is None and reply.seconds >= limit  # by the end of the check: the answer before says more
+        if self.last is None or not cut or limit >= _LONGEST_QUESTION:
+            self.last = reply
 
     def evidence(self, path: str) -> dict[str, object]:
         return {
@@ -69,7 +73,8 @@ class HealthCheck:
             while True:
                 left = begin + section.timeout + section.settle - time.monotonic()
                 limit = min(_LONGEST_QUESTION, max(left, _POLL))
-                watch.see(lanes.one(lambda client, t: client.get(section.path, t), limit), time.monotonic() - begin)
+                reply = lanes.one(lambda client, t: client.get(section.path, t), limit)
+                watch.see(reply, time.monotonic() - begin, limit)
                 now = time.monotonic() - begin
                 if watch.ready_at is not None and now - watch.ready_at >= section.settle:
                     return self._ready(watch)

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from release.checks.changes import Change, breaking, info, warning
-from release.checks.schemas import Schemas, Way
+from release.checks import security
+from release.checks.changes import Change, Way, breaking, info, warning
+from release.checks.schemas import Schemas
 from release.checks.shapes import Document
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -86,7 +87,7 @@ class _Comparison:
         if before.get("operationId") != after.get("operationId"):
             text = f"operationId was {before.get('operationId')}, is now {after.get('operationId')}"
             yield warning(place, text)
-        yield from self._security(place, before, after)
+        yield from security.compare(place, (self.old, before), (self.new, after))
         yield from self._parameters(place, _parameters(self.old, *old), _parameters(self.new, *new))
         yield from self._body(f"{place} request", before.get("requestBody"), after.get("requestBody"))
         yield from self._responses(place, before.get("responses") or {}, after.get("responses") or {})
@@ -185,21 +186,6 @@ class _Comparison:
         for change in self.schemas.compare(old, new, way):
             yield change.under(f"{place} " if change.place else place)
 
-    def _security(self, place: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
-        """A caller meets one of the old alternatives; one of the new ones has to ask for nothing more."""
-        before, after = _security(self.old, old), _security(self.new, new)
-        for way_in in before:
-            if not any(_asks_no_more(other, way_in) for other in after):
-                yield breaking(place, f"security {_spell(way_in)} is no longer enough")
-        schemes = {name for way_in in before for name in way_in} & {name for way_in in after for name in way_in}
-        for name in sorted(schemes):
-            one, two = _scheme(self.old, name), _scheme(self.new, name)
-            if one != two:
-                yield breaking(place, f"security scheme {name} was changed")
-        for way_in in after:
-            if way_in not in before and all(not _asks_no_more(way_in, other) for other in before):
-                yield info(place, f"security {_spell(way_in)} is now accepted")
-
 
 def _paths(document: Document) -> dict[str, tuple[str, Mapping[str, Any]]]:
     """Paths by their text without parameter names: `/items/{id}` and `/items/{item}` are the same to a caller."""
@@ -255,23 +241,3 @@ def _media(name: str) -> str:
 def _wider(kind: str, way: Way) -> list[str]:
     """The media types that cover `kind`: itself, and for what is sent also the wildcards."""
     return [kind] if way is Way.OUTPUT else [kind, f"{kind.partition('/')[0]}/*", "*/*"]
-
-
-def _security(document: Document, operation: Mapping[str, Any]) -> list[dict[str, list[str]]]:
-    """The alternatives in force; one that asks for nothing where none is needed."""
-    found = operation.get("security", document.data.get("security"))
-    return [dict(way_in) for way_in in found] if found else [{}]
-
-
-def _scheme(document: Document, name: str) -> dict[str, Any]:
-    schemes = (document.data.get("components") or {}).get("securitySchemes") or {}
-    return {key: value for key, value in document.follow(schemes.get(name)).items() if key != "description"}
-
-
-def _asks_no_more(new: dict[str, list[str]], old: dict[str, list[str]]) -> bool:
-    return all(name in old and set(scopes or ()) <= set(old[name] or ()) for name, scopes in new.items())
-
-
-def _spell(way_in: dict[str, list[str]]) -> str:
-    names = [f"{name}({', '.join(scopes)})" if scopes else name for name, scopes in way_in.items()]
-    return " and ".join(names) or "none"

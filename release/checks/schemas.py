@@ -9,19 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
-from release.checks.changes import Change, Severity, breaking, info, warning
-from release.checks.shapes import LIMITS, LOWER, UPPER, Document, Shape
+from release.checks import values
+from release.checks.changes import Change, Severity, Way, breaking, info, warning
+from release.checks.shapes import Document, Shape
+from release.checks.values import show
 
 _MOST_COMPARISONS = 10_000
-_WIDER = {("int32", "int64")}  # formats of which the second takes all that the first does
-
-
-class Way(StrEnum):
-    INPUT = "input"
-    OUTPUT = "output"
 
 
 @dataclass
@@ -76,22 +71,19 @@ class Schemas:
 
     def _shapes(self, old: Shape, new: Shape, raw_old: Any, raw_new: Any, way: Way, null: bool) -> Iterator[Change]:
         if null:
-            yield from _nullable(old, new, way)
+            yield from values.nullable(old, new, way)
         if old.discriminator != new.discriminator and old.discriminator is not None:
             yield breaking("", f"discriminator was {old.discriminator}, is now {new.discriminator or 'absent'}")
         if old.alternatives or new.alternatives:
             yield from self._alternatives(old.alternatives or [raw_old], new.alternatives or [raw_new], way)
             return
-        types = list(_types(old, new, way))
+        types = list(values.types(old, new, way))
         yield from types
-        if any(change.severity is Severity.BREAKING for change in types):
+        if _breaks(types):
             return
-        yield from _format(old, new, way)
-        yield from _enum(old, new, way)
-        yield from _limits(old, new, way)
-        yield from _other(old, new)
+        yield from values.compare(old, new, way)
         if way is Way.INPUT and old.default != new.default:
-            yield warning("", f"default was {_show(old.default)}, is now {_show(new.default)}")
+            yield warning("", f"default was {show(old.default)}, is now {show(new.default)}")
         yield from self._properties(old, new, way)
         yield from self._additional(old, new, way)
         yield from self._items(old, new, way)
@@ -221,91 +213,10 @@ def label(raw: Any) -> str:
     if "title" in raw:
         return str(raw["title"])
     if "const" in raw or "enum" in raw:
-        return _show(raw.get("const", raw.get("enum")))
+        return show(raw.get("const", raw.get("enum")))
     if isinstance(raw.get("allOf"), list) and raw["allOf"]:
         return label(raw["allOf"][-1])
     kind = raw.get("type")
     if kind == "array":
         return f"array of {label(raw.get('items', True))}"
     return " or ".join(kind) if isinstance(kind, list) else str(kind or "an unnamed alternative")
-
-
-def _nullable(old: Shape, new: Shape, way: Way) -> Iterator[Change]:
-    if old.nullable != new.nullable:
-        worse = old.nullable if way is Way.INPUT else new.nullable
-        yield (breaking if worse else info)("", "can now be null" if new.nullable else "can no longer be null")
-
-
-def _types(old: Shape, new: Shape, way: Way) -> Iterator[Change]:
-    if old.types == new.types:
-        return
-    narrow, wide = (old.types, new.types) if way is Way.INPUT else (new.types, old.types)
-    fits = wide is None or (
-        narrow is not None and all(t in wide or (t == "integer" and "number" in wide) for t in narrow)
-    )
-    yield (info if fits else breaking)("", f"type was {_kinds(old.types)}, is now {_kinds(new.types)}")
-
-
-def _kinds(types: frozenset[str] | None) -> str:
-    return "anything" if types is None else " or ".join(sorted(types)) or "nothing"
-
-
-def _format(old: Shape, new: Shape, way: Way) -> Iterator[Change]:
-    if old.format == new.format:
-        return
-    narrow, wide = (old.format, new.format) if way is Way.INPUT else (new.format, old.format)
-    harmless = wide is None or (narrow, wide) in _WIDER
-    text = f"format was {old.format or 'free'}, is now {new.format or 'free'}"
-    yield (info if harmless else breaking)("", text)
-
-
-def _enum(old: Shape, new: Shape, way: Way) -> Iterator[Change]:
-    if old.enum is None and new.enum is None:
-        return
-    if old.enum is None:
-        yield (breaking if way is Way.INPUT else info)("", f"is now limited to {_show(new.enum)}")
-    elif new.enum is None:
-        yield (info if way is Way.INPUT else warning)("", f"is no longer limited to {_show(old.enum)}")
-    else:
-        for value in (value for value in old.enum if value not in new.enum):
-            yield breaking("", f"enum value {_show(value)} was removed")
-        for value in (value for value in new.enum if value not in old.enum):
-            yield (info if way is Way.INPUT else warning)("", f"enum value {_show(value)} was added")
-
-
-def _limits(old: Shape, new: Shape, way: Way) -> Iterator[Change]:
-    """Tighter limits break those who send, looser ones may surprise those who receive."""
-    for key in sorted(LIMITS & (old.limits.keys() | new.limits.keys())):
-        was, now = old.limits.get(key), new.limits.get(key)
-        if was == now:
-            continue
-        text = f"{key} was {_show(was)}, is now {_show(now)}"
-        tighter = _tighter(key, was, now)
-        if way is Way.INPUT:
-            yield (breaking if tighter else info)("", text)
-        else:
-            yield (info if tighter and now is not None else warning)("", text)
-
-
-def _tighter(key: str, was: Any, now: Any) -> bool:
-    if now is None:
-        return False
-    if was is None:
-        return True
-    if key in LOWER:
-        return bool(now > was)
-    if key in UPPER:
-        return bool(now < was)
-    if key == "multipleOf":
-        return not float(was / now).is_integer()
-    return True
-
-
-def _other(old: Shape, new: Shape) -> Iterator[Change]:
-    for key in sorted(old.other.keys() | new.other.keys()):
-        if old.other.get(key) != new.other.get(key):
-            yield breaking("", f"{key} was changed, in a way that is not understood here")
-
-
-def _show(value: Any) -> str:
-    return "absent" if value is None else json.dumps(value, ensure_ascii=False)

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from release.checks.changes import Severity
-from release.checks.schemas import Schemas, Way
+from release.checks.changes import Severity, Way
+from release.checks.schemas import Schemas
 from release.checks.shapes import Document
 
 NAMES = st.sampled_from("pqr")
