@@ -309,7 +309,7 @@ def test_what_was_left_by_mistake_is_restored_promoted_and_can_be_gone_back_to(s
     refused = site.ask("POST", "/promote", wish, role=Role.OPERATOR)
     assert refused.status_code == 422
     assert "restore it first (POST /restore/model {version, reason})" in refused.json()["hint"]
-    assert "operator-of-tests: slow answers" in refused.json()["hint"]
+    assert "operator-of-tests rejected it (slow answers); " in refused.json()["hint"]
     why = {"version": "v1.1.0", "reason": "it was the network"}
     assert site.ask("POST", "/restore/model", why, role=Role.VIEWER).status_code == 403
     for component in BOTH:
