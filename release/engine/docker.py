@@ -6,30 +6,17 @@ Images are the business of release/image. Listing and inspecting are one call ea
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from release import naming
 from release.daemon import Daemon, labels_filter, status
 from release.direct.daemon import Direct
-from release.engine import host
+from release.engine import container, host
 from release.engine.base import EngineInfo, Instance, InstanceSpec, State, labels_of
 from release.errors import EngineError
-from release.naming import Slot
-
-if TYPE_CHECKING:
-    from docker.types import Mount
-
-_STATES = {
-    "created": State.CREATED,
-    "running": State.RUNNING,
-    "paused": State.RUNNING,
-    "restarting": State.RESTARTING,
-}
-_EXIT = re.compile(r"^Exited \((\d+)\)")
 
 
 class DockerEngine:
@@ -107,9 +94,9 @@ class DockerEngine:
         doing = f"inspect container {instance_id[:12]}"
         try:
             if self._direct.usable:
-                return _from_inspect(self._asked(doing, "GET", f"/containers/{instance_id}/json"))
+                return container.from_inspect(self._asked(doing, "GET", f"/containers/{instance_id}/json"))
             with self._daemon.errors(doing):
-                return _from_inspect(self._daemon.api.inspect_container(instance_id))
+                return container.from_inspect(self._daemon.api.inspect_container(instance_id))
         except EngineError as error:
             if status(error) == 404:
                 return None
@@ -122,10 +109,12 @@ class DockerEngine:
         wanted = {naming.LABEL_SCOPE: scope, naming.LABEL_SLOT: None, naming.LABEL_DEPLOYMENT: None}
         if self._direct.usable:
             query = {"all": "1", "filters": json.dumps(labels_filter(wanted))}
-            return [_from_list(row) for row in self._asked("list containers", "GET", "/containers/json", query)]
+            return [
+                container.from_list(row) for row in self._asked("list containers", "GET", "/containers/json", query)
+            ]
         with self._daemon.errors("list containers"):
             rows = self._daemon.api.containers(all=True, filters=labels_filter(wanted))
-        return [_from_list(row) for row in rows]
+        return [container.from_list(row) for row in rows]
 
     def port_owner(self, port: int) -> str | None:
         with self._daemon.errors("list containers"):
@@ -162,7 +151,7 @@ class DockerEngine:
         gpus = [DeviceRequest(count=spec.gpus, capabilities=[["gpu"]])] if spec.gpus else None
         host_config = api.create_host_config(
             port_bindings={port: ("127.0.0.1", spec.host_port)},
-            mounts=[mount(volume) for volume in spec.volumes],
+            mounts=[container.mount(volume) for volume in spec.volumes],
             restart_policy={"Name": "no"},
             log_config=LogConfig(
                 type=LogConfig.types.JSON,
@@ -237,58 +226,6 @@ def _absent_is_fine() -> Iterator[None]:
     except EngineError as error:
         if status(error) != 404 and "already in progress" not in error.message:
             raise
-
-
-def mount(volume: str) -> Mount:
-    """`/host/path:/container/path[:ro]` or `name:/container/path[:ro]`. A host path that is not there is an error of
-    the start, where `docker run -v` would make an empty directory of it."""
-    from docker.types import Mount
-
-    source, target, *mode = volume.split(":")
-    return Mount(target, source, type="bind" if source.startswith("/") else "volume", read_only=mode == ["ro"])
-
-
-def _identity(labels: Mapping[str, str]) -> dict[str, Any]:
-    slot = labels.get(naming.LABEL_SLOT, "")
-    port = labels.get(naming.LABEL_PORT, "")
-    return {
-        "scope": labels.get(naming.LABEL_SCOPE, ""),
-        "slot": Slot(slot) if slot in tuple(Slot) else Slot.BLUE,
-        "release": labels.get(naming.LABEL_RELEASE, ""),
-        "deployment": labels.get(naming.LABEL_DEPLOYMENT, ""),
-        "host_port": int(port) if port.isdigit() else 0,
-        "labels": dict(labels),
-    }
-
-
-def _from_list(row: Mapping[str, Any]) -> Instance:
-    exited = _EXIT.match(row.get("Status", ""))
-    return Instance(
-        id=row["Id"],
-        name=(row.get("Names") or ["/"])[0].lstrip("/"),
-        image_id=row["ImageID"],
-        state=_STATES.get(row["State"], State.EXITED),
-        exit_code=int(exited[1]) if exited else None,
-        **_identity(row.get("Labels") or {}),
-    )
-
-
-def _from_inspect(row: Mapping[str, Any]) -> Instance:
-    state = row["State"]
-    current = _STATES.get(state["Status"], State.EXITED)
-    started = state.get("StartedAt", "")
-    return Instance(
-        id=row["Id"],
-        name=row["Name"].lstrip("/"),
-        image_id=row["Image"],
-        state=current,
-        started_at="" if started.startswith("0001-") else started,
-        restarts=int(row.get("RestartCount", 0)),
-        exit_code=state.get("ExitCode") if current is State.EXITED else None,
-        oom_killed=bool(state.get("OOMKilled")),
-        pid_token=f"{state.get('Pid', 0)}@{started}",
-        **_identity(row["Config"].get("Labels") or {}),
-    )
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
