@@ -3,7 +3,7 @@
 Both are flock(2) on a file that is never unlinked. The kernel drops the lock when its owner dies, however it dies.
 A flock belongs to the open file: `O_CLOEXEC` keeps it from programs that are started, and a child made by os.fork()
 closes its copy at once (closing a copy does not unlock; unlocking it would, so nothing here unlocks in a child).
-The holder's name is text in the file, for people; the lock itself never depends on it.
+The holder's name is text in the file (`holders`); the lock itself never depends on it.
 """
 
 from __future__ import annotations
@@ -13,28 +13,20 @@ import errno
 import fcntl
 import json
 import os
-import pwd
-import re
-import shlex
-import socket
-import sys
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from release.errors import LedgerError, Locked
+from release.ledger import holders
 from release.ledger.shelf import utc_now
 
-# The text is padded to this and overwritten in place: that needs no new block, so it works on a full disk.
-_TEXT_BYTES = 4096
 # `holder()` borrows the lock for some microseconds; an acquirer that meets it must not take it for a run.
 _GRACE_SECONDS = 0.1
 _POLL_SECONDS = 0.005
-_SETTING = re.compile(r"^((?:--set=)?[^=]*=).*", re.DOTALL)
 
 
 class FileLock:
@@ -61,19 +53,19 @@ class FileLock:
             raise RuntimeError(f"the {self.what} {self.path} is held by this very object")
         deadline = time.monotonic() + max(self.patience if wait is None else wait, _GRACE_SECONDS)
         while True:
-            taken, holder = self._attempt(json.dumps(_self(self._clock(), deployment, command)))
+            taken, holder = self._attempt(json.dumps(holders.this_process(self._clock(), deployment, command)))
             if taken is not None:
                 self._descriptor = taken
                 return
             if time.monotonic() >= deadline:
-                raise Locked(f"the {self.what} is held by {describe(holder)}", hint=self.advice, holder=holder)
+                raise Locked(f"the {self.what} is held by {holders.describe(holder)}", hint=self.advice, holder=holder)
             time.sleep(_POLL_SECONDS)
 
     def release(self) -> None:
         """Lets go; not held is fine."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            _write(descriptor, "")
+            holders.write(descriptor, "")
             os.close(descriptor)
 
     def holder(self) -> dict[str, Any] | None:
@@ -86,7 +78,7 @@ class FileLock:
         except OSError as error:
             raise _unreachable(self.path, error) from error
         try:
-            return None if _try(descriptor, fcntl.LOCK_SH) else _read(descriptor)
+            return None if _try(descriptor, fcntl.LOCK_SH) else holders.read(descriptor)
         finally:
             os.close(descriptor)
 
@@ -112,9 +104,9 @@ class FileLock:
         descriptor = _open(self.path)
         try:
             if not _try(descriptor, fcntl.LOCK_EX):
-                holder = _read(descriptor)
+                holder = holders.read(descriptor)
             elif _is_at(descriptor, self.path):
-                _write(descriptor, text)
+                holders.write(descriptor, text)
                 return descriptor, {}
             else:
                 holder = {}  # the file was replaced between open and flock: this is a lock on nothing
@@ -148,17 +140,6 @@ class RollbackLock(FileLock):
     what = "rollback lock"
     advice = "a rollback is under way: `release status` shows it; it ends within the health check's timeout"
     patience = 5.0
-
-
-def describe(holder: dict[str, Any]) -> str:
-    """`release deploy v1.2.0` of alice on host-1 (pid 123, deployment d-1), since 2026-…; whatever is missing."""
-    if not holder:
-        return "another process, which left no name"
-    inside = f"pid {holder.get('pid', '?')}"
-    if holder.get("deployment"):
-        inside += f", deployment {holder['deployment']}"
-    who = f"{holder.get('user', '?')} on {holder.get('host', '?')}"
-    return f"`{holder.get('command', '?')}` of {who} ({inside}), since {holder.get('since', '?')}"
 
 
 def _open(path: Path) -> int:
@@ -201,47 +182,6 @@ def _try(descriptor: int, operation: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _read(descriptor: int) -> dict[str, Any]:
-    try:
-        found = json.loads(os.pread(descriptor, _TEXT_BYTES, 0).decode("utf-8", "replace"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _write(descriptor: int, text: str) -> None:
-    """Best effort: a lock without a name still locks."""
-    with contextlib.suppress(OSError):
-        os.pwrite(descriptor, text.encode()[:_TEXT_BYTES].ljust(_TEXT_BYTES), 0)
-
-
-def _self(since: str, deployment: str | None, command: str | None) -> dict[str, Any]:
-    return {
-        "pid": os.getpid(),
-        "user": _user(),
-        "host": socket.gethostname()[:100],
-        "command": (command or told(sys.argv))[:300],
-        "deployment": deployment,
-        "since": since,
-    }
-
-
-def told(argv: Sequence[str]) -> str:
-    """A command line for others to read: without the values of `--set`, one of which may be a password."""
-    words = [Path(argv[0]).name]
-    for before, word in pairwise(argv):
-        sets = before == "--set" or word.startswith("--set=")
-        words.append(_SETTING.sub(r"\1…", word) if sets else word)
-    return shlex.join(words)
-
-
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name[:60]
-    except KeyError:  # a uid without a name, as containers have it
-        return str(os.getuid())
 
 
 def _unreachable(path: Path, error: OSError) -> LedgerError:

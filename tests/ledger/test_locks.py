@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from release.errors import LedgerError, Locked
-from release.ledger.locks import DeploymentLock, FileLock, TrafficLock, describe, told
+from release.ledger.holders import describe, told
+from release.ledger.locks import DeploymentLock, FileLock, TrafficLock
 
 HOLD = (
     "import sys, time\n"
