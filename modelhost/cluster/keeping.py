@@ -16,6 +16,7 @@ from modelhost.cluster.held import Drop, Hold
 from modelhost.errors import Loading, ModelHostError, RegistryUnavailable
 from modelhost.loading.lease import Key, Lease
 from modelhost.loading.pool import Pool
+from modelhost.serving.leases import give_back
 
 _log = logging.getLogger(__name__)
 _HOLDER = "a hold of the cluster"
@@ -156,7 +157,7 @@ class Keeping:
         if failure and failure != kept.failure:
             _log.error("%s %s is held, and cannot be loaded: %s", *kept.key, failure)
         if not self._landed(kept, None if failure else lease, failure) and lease is not None:
-            lease.release(leave=lease.fresh)
+            give_back([lease])
         self._ended()
 
     def _ask(self, kept: _Kept) -> Future[Lease]:
@@ -167,8 +168,7 @@ class Keeping:
                 kept.asked = future
                 return future
         if not self._pool.abandon(future):
-            lease = future.result()
-            lease.release(leave=lease.fresh)
+            give_back([future.result()])
         raise CancelledError
 
     def _landed(self, kept: _Kept, lease: Lease | None, failure: str) -> bool:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError
 
 from modelhost.cluster.desired import Committed, Proposal
-from modelhost.cluster.preparing import Prepared, Preparing, let_go
+from modelhost.cluster.preparing import Prepared, Preparing
 from modelhost.errors import Loading, ModelHostError, RegistryUnavailable
 from modelhost.serving.course import Course
+from modelhost.serving.leases import give_back
 from modelhost.serving.rollback import ROOM_SECONDS
 
 _log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class Loads:
             load.abandoned.set()
             load.course.call_off("it is not desired any more")
         for each in stale:
-            let_go(each)
+            give_back(each.values())
 
     def forget_failures(self, but: Iterable[int]) -> None:
         """Of generations that nobody asks for any more."""
@@ -117,7 +118,7 @@ class Loads:
             _log.exception("generation %d", goal.generation)
             failure = f"{type(error).__name__}: {error}"
         if not self._landed(goal.generation, load, prepared, failure):
-            let_go(prepared)
+            give_back(prepared.values())
         self._ended()
 
     def _persist(self, goal: Committed | Proposal, load: _Load) -> Prepared:

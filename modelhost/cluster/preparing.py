@@ -11,6 +11,7 @@ from modelhost.loading.base import Loaded
 from modelhost.loading.lease import Lease
 from modelhost.serving.course import Course
 from modelhost.serving.fallback import FALLBACK_VERSION
+from modelhost.serving.leases import give_back, lease_all
 from modelhost.serving.live import Member
 from modelhost.serving.serving import Serving
 
@@ -39,7 +40,7 @@ class Preparing:
             else:
                 member = self._serving.pool.try_lease(name, version, _holder(generation))
             if member is None:
-                let_go(prepared)
+                give_back(prepared.values())
                 return None
             prepared[name] = member
         return prepared
@@ -52,22 +53,13 @@ class Preparing:
         loaded for the set leaves again, what still loads as soon as it has landed.
         """
         prepared: Prepared = {name: self._fallback(name) for name, each in versions.items() if each == FALLBACK_VERSION}
-        pool = self._serving.pool
-        requested: dict[str, Future[Lease]] = {}
-        try:
-            entries = fitting(self._serving.registry, versions)
-            there = {(each.component, each.version) for each in pool.residents()}
-            # what is there first: a load for a set makes those leave that were kept for a way back
-            for name in sorted(entries, key=lambda name: (name, entries[name].version) not in there):
-                requested[name] = course.ask(name, entries[name].version, _holder(generation), patience)
-            for name, future in requested.items():
-                prepared[name] = future.result()
-        except BaseException:
-            for future in requested.values():
-                if not pool.abandon(future):
-                    future.add_done_callback(_leave)
-            raise
-        return prepared
+        entries = fitting(self._serving.registry, versions)
+
+        def ask(component: str, version: str) -> Future[Lease]:
+            return course.ask(component, version, _holder(generation), patience)
+
+        numbers = {name: entry.version for name, entry in entries.items()}
+        return prepared | lease_all(self._serving.pool, numbers, ask)
 
     def _fallback(self, component: str) -> Loaded:
         if component not in self._fallbacks:
@@ -75,18 +67,5 @@ class Preparing:
         return self._fallbacks[component]
 
 
-def let_go(prepared: Prepared) -> None:
-    """Gives the set back; what was loaded for it alone leaves memory."""
-    for member in prepared.values():
-        if isinstance(member, Lease):
-            member.release(leave=member.fresh)
-
-
 def _holder(generation: int) -> str:
     return f"generation {generation} of the cluster"
-
-
-def _leave(done: Future[Lease]) -> None:
-    if not done.cancelled() and done.exception() is None:
-        lease = done.result()
-        lease.release(leave=lease.fresh)

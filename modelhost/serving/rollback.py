@@ -21,6 +21,7 @@ from modelhost.serving.course import Course, Courses
 from modelhost.serving.destinations import Destinations
 from modelhost.serving.events import Event, note
 from modelhost.serving.history import Kind, Outcome, Record
+from modelhost.serving.leases import resident
 from modelhost.serving.marks import mark_rejected
 from modelhost.serving.sets import ServingSet
 from modelhost.serving.switching import Attempt, Ready, Switching, Wanted, check_fit, demand_generation, demand_reason
@@ -130,7 +131,7 @@ class Roller:
         """What is in memory waits for nothing; what has to be loaded may need the room of what was called off."""
         parts = self._parts
         versions = {(name, each.version) for name, each in wanted.items() if isinstance(each, Entry)}
-        if overtaken is not None and versions - parts.resident():
+        if overtaken is not None and versions - resident(parts.pool):
             overtaken.let_go(self._patience)
         try:
             ask = partial(parts.pool.request, patience=self._patience)

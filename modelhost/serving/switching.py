@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,6 @@ from datetime import datetime
 from modelhost.errors import (
     Conflict,
     InvalidRequest,
-    Loading,
     ModelHostError,
     Refused,
     Superseded,
@@ -27,6 +25,7 @@ from modelhost.registry.mates import check_mates
 from modelhost.serving.course import Course
 from modelhost.serving.events import Event, Events, note
 from modelhost.serving.history import History, Kind, Outcome, Record
+from modelhost.serving.leases import give_back, lease_all
 from modelhost.serving.live import Live, Member
 
 Wanted = Mapping[str, Entry | Loaded]
@@ -105,29 +104,13 @@ class Switching:
             raise InvalidRequest(f"generation {number} is not newer than {expected}, which serves", "count on")
         check_fit(wanted.values(), self._known(wanted))
         ready = Ready(number, expected)
-        requested: dict[str, Future[Lease]] = {}
         ask = ask or self.pool.request
-        try:
-            ready.members |= {name: each for name, each in wanted.items() if isinstance(each, Loaded)}
-            entries = [each for each in wanted.values() if isinstance(each, Entry)]
-            there = self.resident()
-            for each in sorted(entries, key=lambda each: (each.component, each.version) not in there):
-                # what is there first: a load for a set makes those leave that were kept for a way back
-                requested[each.component] = ask(each.component, each.version, f"set {number}")
-            deadline = None if timeout is None else time.monotonic() + timeout
-            for name, future in requested.items():
-                ready.members[name] = _wait(future, deadline, name)
-        except BaseException as error:
-            for future in requested.values():
-                given_up = future.cancel() if isinstance(error, Loading) else self.pool.abandon(future)
-                if not given_up:
-                    future.add_done_callback(_leave)
-            raise
+        ready.members |= {name: each for name, each in wanted.items() if isinstance(each, Loaded)}
+        versions = {name: each.version for name, each in wanted.items() if isinstance(each, Entry)}
+        ready.members |= lease_all(
+            self.pool, versions, lambda name, version: ask(name, version, f"set {number}"), timeout
+        )
         return ready
-
-    def resident(self) -> set[Key]:
-        """What is in memory."""
-        return {(each.component, each.version) for each in self.pool.residents()}
 
     def flip(self, ready: Ready, rejected: Collection[Key] = (), course: Course | None = None) -> float:
         """Lets the set serve; returns the seconds of the flip alone. Keeps nothing of it where it raises Conflict.
@@ -141,8 +124,7 @@ class Switching:
         try:
             return flip() if course is None else course.flip(flip)
         except Conflict:
-            for lease in ready.leases:
-                lease.release(leave=lease.fresh)
+            give_back(ready.leases)
             raise
 
     def write(self, record: Record) -> str:
@@ -213,17 +195,3 @@ def demand_generation(expected: int | None, generation: int, versions: Mapping[s
 
 def _entries(members: Iterable[Entry | Loaded]) -> list[Entry]:
     return [each.entry if isinstance(each, Loaded) else each for each in members]
-
-
-def _wait(future: Future[Lease], deadline: float | None, component: str) -> Lease:
-    try:
-        return future.result(None if deadline is None else max(deadline - time.monotonic(), 0))
-    except TimeoutError:
-        raise Loading(f"{component} took too long to load", "it still loads; ask again", 5.0) from None
-
-
-def _leave(done: Future[Lease]) -> None:
-    """What was loaded for a switch that does not happen leaves again, also when it comes late."""
-    if not done.cancelled() and done.exception() is None:
-        lease = done.result()
-        lease.release(leave=lease.fresh)
