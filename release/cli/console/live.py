@@ -6,10 +6,9 @@ Only the last few lines are ever redrawn, so the history scrolls as any output d
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, TextIO
+from collections.abc import Callable
+from typing import TextIO
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live as Display
 from rich.padding import Padding
@@ -17,24 +16,13 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from release.cli.console import tables, wording
+from release.cli.console import live_tables, tables, verdicts, wording
 from release.cli.console.keys import Echo
 from release.ledger.records import StepState
-from release.pipeline.events import (
-    Began,
-    Ended,
-    Event,
-    Excerpt,
-    Said,
-    StepBegan,
-    StepEnded,
-    StepProgress,
-    VerdictGiven,
-)
-from release.verdict import Outcome, Verdict
+from release.pipeline.events import Began, Ended, Event, Excerpt, Said, StepBegan, StepEnded, StepProgress, VerdictGiven
+from release.verdict import Verdict
 
 _BAD = (StepState.FAILED, StepState.UNDO_FAILED)
-_PROSE_WIDTH = 100  # columns below which long texts stand under each other instead of side by side
 
 
 class Live:
@@ -116,13 +104,11 @@ class Live:
             self._judged = None
 
     def _settle_verdict(self) -> None:
-        """A verdict whose step has no end of its own (`check --url`) is told as one."""
         verdict, self._judged = self._judged, None
         if verdict is not None:
-            ends = {Outcome.PASS: StepState.DONE, Outcome.SKIPPED: StepState.SKIPPED}
-            state = ends.get(verdict.outcome, StepState.FAILED)
+            end = verdicts.as_end(verdict)
             self._step = None
-            self._print(self._row(verdict.check, state, verdict.reason, verdict.seconds))
+            self._print(self._row(end.step, end.state, end.detail, end.seconds))
             self._evidence(verdict)
 
     def _say(self, event: Said) -> None:
@@ -199,44 +185,11 @@ class Live:
         return Group(row, then)
 
     def _evidence(self, verdict: Verdict) -> None:
-        for name, lines in tables.outputs(verdict):
-            self._excerpt(Excerpt(f"{verdict.check}: {name}", tuple(lines)))
+        for excerpt in verdicts.excerpts(verdict):
+            self._excerpt(excerpt)
         for table in tables.of(verdict, self._verbose):
-            picture = self._stacked(table) if self._too_narrow(table) else self._table(table)
             self._print(Padding(Text(str(table.get("title", "")), style="italic"), (1, 0, 0, 4)))
-            self._print(Padding(picture, (0, 0, 0, 4)))
-
-    def _too_narrow(self, table: Mapping[str, Any]) -> bool:
-        prose = any(tables.columns_of(str(cell)) > 24 for row in table["rows"] for cell in row)
-        return prose and len(table["columns"]) > 2 and self._console.width < _PROSE_WIDTH
-
-    def _table(self, table: Mapping[str, Any]) -> RenderableType:
-        columns, rows = table["columns"], [[str(cell) for cell in row] for row in table["rows"]]
-        tall = any(tables.columns_of(cell) > 40 for row in rows for cell in row)
-        picture = Table(box=box.SIMPLE_HEAD, show_lines=False, pad_edge=False, padding=(0, 1, 0, 0))
-        for index, column in enumerate(columns):
-            figures = tables.numeric(row[index] for row in rows if index < len(row))
-            word = max(tables.columns_of(part) for part in [*str(column).split(), ""])
-            side: Literal["right", "left"] = "right" if figures else "left"
-            picture.add_column(str(column), header_style="dim", justify=side, overflow="fold", min_width=word)
-        for number, row in enumerate(rows):
-            if tall and number:
-                picture.add_row()
-            picture.add_row(*(_cell(cell) for cell in row))
-        return picture
-
-    def _stacked(self, table: Mapping[str, Any]) -> RenderableType:
-        """A record a row, its columns under each other: for narrow terminals."""
-        widest = max(tables.columns_of(str(column)) for column in table["columns"])
-        records: list[RenderableType] = []
-        for row in table["rows"]:
-            grid = Table.grid(padding=(0, 1), expand=True)
-            grid.add_column(width=widest, style="dim")
-            grid.add_column(ratio=1, overflow="fold")
-            for column, cell in zip(table["columns"], row, strict=False):
-                grid.add_row(str(column), _cell(str(cell)))
-            records += [grid, Text("")]
-        return Group(*records)
+            self._print(Padding(live_tables.drawn(table, self._console.width), (0, 0, 0, 4)))
 
     # -- the screen
 
@@ -250,8 +203,3 @@ class Live:
 
     def _print(self, what: RenderableType) -> None:
         self._console.print(what)
-
-
-def _cell(text: str) -> Text:
-    style = {"pass": "green", "fail": "red", "no data": "yellow"}.get(text, "")
-    return Text(text, style=style)

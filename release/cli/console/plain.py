@@ -9,20 +9,10 @@ from typing import TextIO
 
 import click
 
-from release.cli.console import harmless, tables, wording
+from release.cli.console import harmless, tables, verdicts, wording
 from release.ledger.records import StepState
-from release.pipeline.events import (
-    Began,
-    Ended,
-    Event,
-    Excerpt,
-    Said,
-    StepBegan,
-    StepEnded,
-    StepProgress,
-    VerdictGiven,
-)
-from release.verdict import Outcome, Verdict
+from release.pipeline.events import Began, Ended, Event, Excerpt, Said, StepBegan, StepEnded, StepProgress, VerdictGiven
+from release.verdict import Verdict
 
 HEARTBEAT = 10.0  # seconds without a line after which one says what is being done
 THROTTLE = 3.0  # seconds between two lines of progress
@@ -130,19 +120,16 @@ class Plain:
             self._evidence(judged)
 
     def _settle_verdict(self) -> None:
-        """A verdict whose step has no end of its own (`check --url`) is told as one."""
         verdict, self._judged = self._judged, None
         if verdict is not None:
-            ends = {Outcome.PASS: StepState.DONE, Outcome.SKIPPED: StepState.SKIPPED}
-            state = ends.get(verdict.outcome, StepState.FAILED)
-            self._end(StepEnded(verdict.check, state, verdict.reason, verdict.seconds))
+            self._end(verdicts.as_end(verdict))
             self._evidence(verdict)
 
     def _evidence(self, verdict: Verdict) -> None:
         if self._quiet and verdict.green:
             return
-        for name, lines in tables.outputs(verdict):
-            self._excerpt(Excerpt(f"{verdict.check}: {name}", tuple(lines)))
+        for excerpt in verdicts.excerpts(verdict):
+            self._excerpt(excerpt)
         shown = tables.of(verdict, self._verbose)
         for table in shown:
             self._write("")

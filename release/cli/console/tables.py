@@ -22,17 +22,6 @@ def of(verdict: Verdict, everything: bool = False) -> Sequence[Mapping[str, Any]
     return [t for t in tables if len(t["rows"]) <= 12 and not _is_prose(t)]
 
 
-def outputs(verdict: Verdict) -> list[tuple[str, list[str]]]:
-    """What a red verdict holds as lines (the end of a suite's output), by name, without empty lines at the end."""
-    if verdict.green:
-        return []
-    found = []
-    for name, value in verdict.evidence.items():
-        if isinstance(value, list) and value and all(isinstance(line, str) for line in value):
-            found.append((name, "\n".join(value).rstrip().splitlines()))
-    return found
-
-
 def _is_prose(table: Mapping[str, Any]) -> bool:
     """Long sentences side by side are for a refusal, not for a line among green ones."""
     return any(len(str(cell)) > 60 for row in table["rows"] for cell in row) or "source" in table["columns"]
