@@ -42,5 +42,5 @@ def parse(text: str, name: str, environ: Mapping[str, str], folder: Path) -> Set
     except ConfigError as error:
         raise ConfigError(f"{name}: {error.message}", error.hint) from error
     if found:
-        raise ConfigError("\n".join(found), "mend the file and reload")
+        raise ConfigError("\n".join(found), "mend the file, then start or reload")
     return settings

@@ -31,7 +31,7 @@ def complaint(error: ValidationError, document: Document, root: type[BaseModel])
         line = document.line(path)
         where = f"{document.name}, line {line}" if line else document.name
         lines.append(f"{where}: {dotted(path)} {_sentence(detail, path, root)}")
-    return ConfigError("\n".join(lines), "mend the file and reload")
+    return ConfigError("\n".join(lines), "mend the file, then start or reload")
 
 
 def _sentence(error: ErrorDetails, path: KeyPath, root: type[BaseModel]) -> str:

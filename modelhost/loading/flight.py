@@ -94,6 +94,6 @@ def as_load_failure(key: Key, error: BaseException) -> ModelHostError:
         return error
     component, version = key
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    failed = LoadFailed(f"{component} {version} could not be loaded: {said}", "what was loaded before still serves")
+    failed = LoadFailed(f"{component} {version} could not be loaded: {said}", "nothing was switched")
     failed.__cause__ = error
     return failed
