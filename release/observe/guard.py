@@ -7,19 +7,18 @@ never on the ratio as it stands: a healthy service looked at continuously crosse
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from release.naming import Slot
-from release.observe.eprocess import BinomialEProcess, wilson
+from release.observe.budget import SLOW_RATE, Budget
+from release.observe.eprocess import BinomialEProcess
+from release.observe.evidence import Counts, percent, told
 from release.observe.samples import Sample
 from release.verdict import Verdict, failed, no_data, passed
 
-ALPHA = 0.001
-SLOW_RATE = 0.05  # a 95th percentile within its budget means: at most this share is slower than it
 _ORDINARY_REFUSALS = frozenset({401, 404, 429, 499})
 _CLIENT_LEFT = 499
 _SWITCHING_PROTOCOLS = 101  # a WebSocket: its time is how long it was open
@@ -47,17 +46,6 @@ Decision = Hold | Trip | Enough
 
 
 @dataclass(frozen=True)
-class Budget:
-    """`max_error_rate` is a fraction; `p95` seconds until an answer begins (None: not judged)."""
-
-    max_error_rate: float
-    p95: float | None
-    min_requests: int
-    alpha: float = ALPHA
-    probe_failures: int = 3
-
-
-@dataclass(frozen=True)
 class EngineFacts:
     """What the engine and a readiness probe said at one moment; `ready` None where none was asked."""
 
@@ -66,18 +54,6 @@ class EngineFacts:
     pid_token: str = ""
     ready: bool | None = None
     detail: str = ""
-
-
-@dataclass(frozen=True)
-class Counts:
-    """`requests` were answered or ought to have been; those that never reached the slot are `elsewhere`."""
-
-    requests: int = 0
-    errors: int = 0
-    refused: int = 0
-    abandoned: int = 0
-    slow: int = 0
-    elsewhere: int = 0
 
 
 class Guard:
@@ -151,7 +127,7 @@ class Guard:
         if counts.requests < budget.min_requests:
             return no_data("observe", f"{found}; {budget.min_requests} are needed to tell", **evidence)
         if rate > budget.max_error_rate:
-            reason = f"{found}: {rate:.2%} is over the budget of {_percent(budget.max_error_rate)}, by too few to tell"
+            reason = f"{found}: {rate:.2%} is over the budget of {percent(budget.max_error_rate)}, by too few to tell"
             return no_data("observe", reason, **evidence)
         if budget.p95 is not None and not self._times:
             return no_data("observe", f"{found}; none has a time that p95 could be told from", **evidence)
@@ -159,32 +135,11 @@ class Guard:
             many = f"{self._slow.bad} of {self._slow.requests} answers took longer than {budget.p95 * 1000:g} ms"
             reason = f"{many}: p95 is over its budget, by too few to tell"
             return no_data("observe", reason, **evidence)
-        return passed("observe", f"{found}, budget {_percent(budget.max_error_rate)}", **evidence)
+        return passed("observe", f"{found}, budget {percent(budget.max_error_rate)}", **evidence)
 
     def evidence(self) -> dict[str, Any]:
         """JSON-serialisable facts; times in seconds, rates as fractions."""
-        counts = self.counts
-        low, high = wilson(counts.errors, counts.requests)
-        times = sorted(self._times)
-        percentiles = {f"p{q}": _percentile(times, q / 100) for q in (50, 95, 99)}
-        return {
-            "requests": counts.requests,
-            "min_requests": self.budget.min_requests,
-            "errors": counts.errors,
-            "error_rate": counts.errors / counts.requests if counts.requests else None,
-            "error_rate_95": [low, high],
-            "max_error_rate": self.budget.max_error_rate,
-            "e_errors": _finite(self._errors.evidence()),
-            "slow": counts.slow,
-            "p95_budget": self.budget.p95,
-            "e_slow": _finite(self._slow.evidence()),
-            "e_trips_at": 1 / self.budget.alpha,
-            "latency": percentiles,
-            "refused": counts.refused,
-            "abandoned": counts.abandoned,
-            "detectable_error_rate": self.detectable(),
-            "tables": [self._table(counts, (low, high), percentiles)],
-        }
+        return told(self.budget, self.counts, self._times, self._errors, self._slow)
 
     # -- within ------------------------------------------------------------------------------------------------
 
@@ -207,12 +162,12 @@ class Guard:
             counts = self.counts
             self._trip_on(
                 f"{counts.errors} errors in {counts.requests} requests: over the budget of"
-                f" {_percent(self.budget.max_error_rate)}"
+                f" {percent(self.budget.max_error_rate)}"
             )
         if self._slow.rejected and self.budget.p95 is not None:
             self._trip_on(
                 f"{self._slow.bad} of {self._slow.requests} answers took longer than {self.budget.p95 * 1000:g} ms"
-                f" to begin, more than the {_percent(SLOW_RATE)} that the p95 budget allows"
+                f" to begin, more than the {percent(SLOW_RATE)} that the p95 budget allows"
             )
 
     def _add_time(self, sample: Sample, left: bool = False) -> None:
@@ -236,37 +191,3 @@ class Guard:
     def _trip_on(self, reason: str, **facts: Any) -> None:
         if self._trip is None:
             self._trip = Trip(reason, facts | {k: v for k, v in self.evidence().items() if k != "tables"})
-
-    def _table(
-        self, counts: Counts, interval: tuple[float, float], percentiles: dict[str, float | None]
-    ) -> dict[str, Any]:
-        rate = counts.errors / counts.requests if counts.requests else 0.0
-        errors = f"{counts.errors} ({rate:.2%}; 95 % interval {interval[0]:.2%} to {interval[1]:.2%})"
-        limit = f"at most {_percent(self.budget.max_error_rate)}"
-        smallest = self.detectable()
-        rows = [
-            ["requests", str(counts.requests), f"at least {self.budget.min_requests}"],
-            ["errors (5xx, no answer)", errors if counts.requests else "0", limit],
-            ["refused (4xx)", str(counts.refused), "not judged"],
-            ["clients that left", str(counts.abandoned), "not judged"],
-        ]
-        for name, value in percentiles.items():
-            judged = name == "p95" and self.budget.p95 is not None
-            asked = f"at most {(self.budget.p95 or 0) * 1000:g} ms" if judged else "not judged"
-            rows.append([name, "no data" if value is None else f"{value * 1000:.0f} ms", asked])
-        shown = "none" if smallest is None else f"{smallest:.2%} and above"
-        rows.append(["error rates that so many requests show", shown, ""])
-        return {"title": "Observation", "columns": ["what", "seen", "budget"], "rows": rows}
-
-
-def _percentile(ordered: list[float], q: float) -> float | None:
-    """Nearest rank: the smallest value that at least the share `q` does not exceed."""
-    return ordered[max(0, math.ceil(q * len(ordered)) - 1)] if ordered else None
-
-
-def _percent(fraction: float) -> str:
-    return f"{fraction * 100:g} %"
-
-
-def _finite(value: float) -> float:
-    return min(value, 1e300)  # JSON knows no infinity

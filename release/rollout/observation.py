@@ -11,7 +11,8 @@ from release.checks.traffic import sends, top_up
 from release.engine.base import State
 from release.errors import EngineError, Refused
 from release.notify import Occasion
-from release.observe.guard import Budget, EngineFacts, Guard, Trip
+from release.observe.budget import Budget
+from release.observe.guard import EngineFacts, Guard, Trip
 from release.observe.readiness import probe
 from release.pipeline.events import Said, StepProgress, VerdictGiven
 from release.pipeline.step import Skip

@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from release.naming import Slot
-from release.observe.guard import Budget, Counts, EngineFacts, Enough, Guard, Hold, Trip
+from release.observe.budget import Budget
+from release.observe.evidence import Counts
+from release.observe.guard import EngineFacts, Enough, Guard, Hold, Trip
 from release.observe.samples import Sample
 from release.verdict import Outcome
 

@@ -15,7 +15,9 @@ import pytest
 
 from release.config.manifest import Manifest
 from release.naming import Slot
-from release.observe.guard import Budget, Counts, Guard, Trip
+from release.observe.budget import Budget
+from release.observe.evidence import Counts
+from release.observe.guard import Guard, Trip
 from release.observe.samples import AccessLog
 from release.proxy import logs
 from release.proxy.base import Traffic
