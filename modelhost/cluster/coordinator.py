@@ -17,7 +17,7 @@ from modelhost.cluster.members import Members
 from modelhost.cluster.place import Place
 from modelhost.cluster.promotion import Parts, Promotion
 from modelhost.cluster.proposals import Proposals, why_abandoned
-from modelhost.cluster.report import Report, report, spoken
+from modelhost.cluster.report import Report, report
 from modelhost.cluster.returns import Check, Returns, Switch
 from modelhost.cluster.telling import Teller
 from modelhost.cluster.timings import Timings
@@ -27,6 +27,7 @@ from modelhost.registry.directory import utc_now
 from modelhost.serving.asked import Asked
 from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.marks import mark_stable
+from modelhost.serving.sets import spoken
 from modelhost.serving.switching import demand_generation, demand_reason
 
 

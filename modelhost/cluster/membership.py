@@ -24,6 +24,7 @@ from modelhost.errors import ConfigError, Refused, Unknown
 from modelhost.host.host import ModelHost
 from modelhost.host.reloading import Nothing, new_defaults
 from modelhost.serving.fallback import FALLBACK_VERSION
+from modelhost.serving.sets import spoken
 from modelhost.serving.settling import settle
 
 WHO = "start-up"
@@ -159,6 +160,7 @@ def _timings(section: ClusterSection) -> Timings:
 def _refuse_defaults(new: Settings, old: Settings) -> Nothing:
     """A cluster's members serve what is committed, whatever their files say. Raises ConfigError."""
     if changes := new_defaults(new, old):
-        named = ", ".join(f"{name} {version}" for name, version in changes.items())
-        raise ConfigError(f"another default ({named}) moves nothing in a cluster", "promote it; a default counts once")
+        raise ConfigError(
+            f"another default ({spoken(changes)}) moves nothing in a cluster", "promote it; a default counts once"
+        )
     return Nothing()

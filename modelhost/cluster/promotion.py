@@ -12,9 +12,9 @@ from modelhost.cluster.desired import Committed, Desired, DesiredLog
 from modelhost.cluster.members import Members, by_name
 from modelhost.cluster.place import Place
 from modelhost.cluster.proposals import Proposals
-from modelhost.cluster.report import spoken
 from modelhost.cluster.timings import Timings
 from modelhost.errors import Conflict, LoadFailed, ModelHostError, RegistryUnavailable, Unavailable
+from modelhost.serving.sets import spoken
 
 _log = logging.getLogger(__name__)
 

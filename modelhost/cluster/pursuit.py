@@ -16,10 +16,10 @@ from modelhost.cluster.loads import Loads
 from modelhost.cluster.members import State
 from modelhost.cluster.memory import Memory
 from modelhost.cluster.preparing import Prepared, Preparing
-from modelhost.cluster.report import spoken
 from modelhost.errors import Conflict
 from modelhost.loading.base import Loaded
 from modelhost.serving.serving import Serving
+from modelhost.serving.sets import spoken
 
 _log = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ from typing import Any
 from modelhost.cluster.desired import Desired
 from modelhost.cluster.held import Hold
 from modelhost.cluster.members import Sighting, by_name
+from modelhost.serving.sets import spoken
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +114,3 @@ def _proposal(desired: Desired) -> str:
 def _aborted(desired: Desired) -> str:
     one = desired.aborted
     return "" if one is None else f"generation {one.generation}: {spoken(one.versions)} ({one.by}: {one.reason})"
-
-
-def spoken(versions: Mapping[str, str]) -> str:
-    """`decoder 2.0.0, encoder 2.0.0`."""
-    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))

@@ -22,6 +22,7 @@ from modelhost.loading.books import canonical
 from modelhost.registry.directory import utc_now
 from modelhost.serving.asked import Asked
 from modelhost.serving.history import Kind, Outcome, Record
+from modelhost.serving.sets import spoken
 
 PATIENCE_SECONDS = 10.0
 _log = logging.getLogger(__name__)
@@ -119,6 +120,5 @@ def _logged(versions: Mapping[str, str], who: str) -> Iterator[None]:
     try:
         yield
     except ModelHostError as error:
-        what = ", ".join(f"{name} {version}" for name, version in versions.items())
-        _log.warning("promotion of %s did not happen (%s): %s", what, who, error)
+        _log.warning("promotion of %s did not happen (%s): %s", spoken(versions), who, error)
         raise

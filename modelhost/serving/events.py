@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from modelhost.serving import addresses
 from modelhost.serving.history import Kind, Outcome, Record
+from modelhost.serving.sets import spoken
 
 _log = logging.getLogger(__name__)
 _WAITING = 1000  # events that one subscriber may be behind
@@ -45,10 +46,9 @@ class Event:
         """One line, e.g. `rollback: model 1.2.0 → 1.1.0 (ann)`."""
         record = self.record
         if record.kind is Kind.MARK:
-            what = ", ".join(f"{name} {version}" for name, version in record.rejected.items())
-            return f"ALERT: {what} was rejected, and serves ({record.who})"
+            return f"ALERT: {spoken(record.rejected)} was rejected, and serves ({record.who})"
         moves = [f"{n} {record.before.get(n, 'nothing')} → {_named(record, n)}" for n in record.changed]
-        what = ", ".join(moves) or ", ".join(f"{n} {version}" for n, version in record.after.items())
+        what = ", ".join(moves) or spoken(record.after)
         failed = "" if record.outcome is Outcome.SWITCHED else f" {record.outcome}"
         return f"{'ALERT: ' if self.alert else ''}{record.kind}{failed}: {what} ({record.who})"
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from modelhost.loading.base import Loaded
 from modelhost.loading.pool import Pool
 from modelhost.registry.base import Registry
+from modelhost.registry.directory import utc_now
 from modelhost.serving.course import Courses
 from modelhost.serving.events import Events, Subscriber
 from modelhost.serving.history import History
@@ -18,10 +19,6 @@ from modelhost.serving.startup import Starter
 from modelhost.serving.swap import Swapper
 from modelhost.serving.switching import Switching
 from modelhost.serving.variants import Variants
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Serving:
@@ -40,7 +37,7 @@ class Serving:
         fallbacks: Iterable[Loaded] = (),
         keep_previous: bool = False,
         rollback_patience: float = ROOM_SECONDS,
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         declared: Mapping[str, Loaded] = {each.component: each for each in fallbacks}
         self.registry = registry

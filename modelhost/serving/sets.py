@@ -42,6 +42,11 @@ def _digest(members: Iterable[Loaded]) -> str:
     return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+def spoken(versions: Mapping[str, str]) -> str:
+    """`decoder 2.0.0, encoder 2.0.0`, of component → version."""
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
 class SetKeeper(Protocol):
     """Takes leases of sets back."""
 

@@ -12,6 +12,7 @@ from modelhost.loading.base import Loaded
 from modelhost.registry.base import Entry, Status
 from modelhost.serving.course import Course, Courses
 from modelhost.serving.history import Kind, Outcome, Record
+from modelhost.serving.sets import spoken
 from modelhost.serving.switching import Attempt, Switching, demand_generation, demand_reason
 
 
@@ -53,7 +54,7 @@ class Swapper:
             demand_generation(expected_generation, expected, before)
             if not changes:
                 raise InvalidRequest("a swap names at least one component and its version")
-            with self._courses.swap(f"{_spoken(changes)}, by {who}") as course:
+            with self._courses.swap(f"{spoken(changes)}, by {who}") as course:
                 return self._swap(attempt, changes, serving, course, expected, generation, timeout, started, alert)
         except Exception as error:
             parts.failed(attempt, changes, error)
@@ -130,7 +131,3 @@ def _last_word(parts: Switching, component: str, version: str) -> str:
     except Unknown:
         words = []
     return f"{words[-1].who} rejected it ({words[-1].why}); " if words else ""
-
-
-def _spoken(versions: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in versions.items())

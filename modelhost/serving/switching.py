@@ -27,6 +27,7 @@ from modelhost.serving.events import Event, Events, note
 from modelhost.serving.history import History, Kind, Outcome, Record
 from modelhost.serving.leases import give_back, lease_all
 from modelhost.serving.live import Live, Member
+from modelhost.serving.sets import spoken
 
 Wanted = Mapping[str, Entry | Loaded]
 """A whole set: component → an entry of the registry, or a declared fallback."""
@@ -184,9 +185,8 @@ def demand_reason(who: str, why: str) -> None:
 def demand_generation(expected: int | None, generation: int, versions: Mapping[str, str]) -> None:
     """Raises Superseded where another generation than the expected one serves; None expects nothing."""
     if expected is not None and expected != generation:
-        spoken = ", ".join(f"{name} {version}" for name, version in versions.items())
         raise Superseded(
-            f"generation {generation} serves ({spoken or 'nothing'}), and {expected} was expected",
+            f"generation {generation} serves ({spoken(versions) or 'nothing'}), and {expected} was expected",
             "somebody switched meanwhile: look at what serves before asking again",
             generation=generation,
             versions=versions,

@@ -88,7 +88,7 @@ def test_every_attempt_is_in_it_with_who_why_and_how_it_ended(shop: Workshop) ->
     serving = shop.serve({"model": "1.0.0"})
     serving.swap({"model": "2.0.0"}, who="ann", why="better")
     serving.rollback("model", who="bob", reason="worse")
-    with pytest.raises(Refused, match="rejected: bob: worse"):
+    with pytest.raises(Refused, match=r"is rejected: bob rejected it \(worse\)"):
         serving.swap({"model": "2.0.0"}, who="eve", why="again")
     told = [(each.kind, each.outcome, each.who, each.why, each.generation) for each in serving.history.records()]
     assert told == [
