@@ -41,8 +41,8 @@ class _Watch:
             return
         self.relapses += self.ready_at is not None
         self.ready_at = None
-        cut = reply.status is None and reply.seconds >= limit  # by the end of the check: the answer before says more
-        if self.last is None or not cut or limit >= _LONGEST_QUESTION:
+        cut = limit < _LONGEST_QUESTION and reply.status is None and reply.seconds >= limit
+        if self.last is None or not cut:  # one that the end of the check cut short says less than the one before
             self.last = reply
 
     def evidence(self, path: str) -> dict[str, object]:

@@ -30,6 +30,13 @@ def test_a_service_that_never_becomes_ready_fails_with_its_last_answer(serve, su
     assert verdict.reason == 'not ready within 1 s: GET /health → 503: {"error": "no weights"}'
 
 
+def test_a_question_that_the_end_cut_short_does_not_hide_what_was_answered_before(serve, subject) -> None:
+    count = itertools.count()
+    service = serve(lambda *_: (time.sleep(30 if next(count) else 0), (503, {"error": "no weights"}))[1])
+    verdict = HealthCheck(Health(timeout="3s", settle="0s")).run(subject(service.url))
+    assert verdict.reason == 'not ready within 3 s: GET /health → 503: {"error": "no weights"}'
+
+
 def test_a_redirect_is_not_ready(serve, subject) -> None:
     verdict = HealthCheck(Health(timeout="200ms", settle="0s")).run(subject(serve(lambda *_: (302, b"")).url))
     assert verdict.outcome is Outcome.FAIL
@@ -38,7 +45,7 @@ def test_a_redirect_is_not_ready(serve, subject) -> None:
 def test_readiness_that_does_not_last_fails_and_says_so(serve, subject) -> None:
     count = itertools.count()
     service = serve(lambda *_: (200 if next(count) < 1 else 500, b"broken"))
-    verdict = HealthCheck(Health(timeout="2s", settle="1s")).run(subject(service.url))
+    verdict = HealthCheck(Health(timeout="5s", settle="1s")).run(subject(service.url))
     assert verdict.outcome is Outcome.FAIL
     assert "did not stay so" in verdict.reason
     assert verdict.evidence["relapses"] == 1

@@ -30,14 +30,14 @@ def test_a_service_that_is_not_there_is_a_reply_and_no_exception() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    reply = Client(f"http://127.0.0.1:{port}").get("/", 1)
+        reply = Client(f"http://127.0.0.1:{port}").get("/", 60)  # while nobody else can listen there
     assert (reply.status, reply.ok, reply.error) == (None, False, "connection refused")
 
 
 @pytest.mark.parametrize("status", [204, 301, 404, 500])
 def test_only_2xx_is_ok_and_redirects_are_not_followed(serve, status: int) -> None:
     service = serve(lambda *_: (status, b""))
-    reply = Client(service.url).get("/x", 5)
+    reply = Client(service.url).get("/x", 60)
     assert (reply.status, reply.ok) == (status, status == 204)
     assert len(service.requests) == 1
 
@@ -45,7 +45,7 @@ def test_only_2xx_is_ok_and_redirects_are_not_followed(serve, status: int) -> No
 def test_proxies_from_the_environment_are_not_asked(serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("no_proxy", "")
-    assert Client(serve(lambda *_: (200, b"ok")).url).get("/", 5).ok
+    assert Client(serve(lambda *_: (200, b"ok")).url).get("/", 60).ok
 
 
 def test_a_connection_cut_in_the_middle_is_not_tried_again() -> None:
@@ -63,7 +63,7 @@ def test_a_connection_cut_in_the_middle_is_not_tried_again() -> None:
                 connection.close()
 
         threading.Thread(target=cut, daemon=True).start()
-        reply = Client(f"http://127.0.0.1:{server.getsockname()[1]}").get("/", 5)
+        reply = Client(f"http://127.0.0.1:{server.getsockname()[1]}").get("/", 60)
         server.shutdown(socket.SHUT_RDWR)
     assert reply.status is None
     assert "connection closed in the middle" in reply.error

@@ -150,7 +150,7 @@ def test_an_interruption_ends_the_suite_and_all_it_started(subject, suite, tmp_p
     with pytest.raises(stopped):
         IntegrationCheck(Integration(timeout="60s")).run(subject("http://127.0.0.1:1", alive=alive))
     started = [int(pid) for pid in pids.read_text().split()]
-    deadline = time.monotonic() + 20  # a killed process needs a moment of the processor to die
+    deadline = time.monotonic() + 60  # a killed process needs a moment of the processor to die
     while not all(map(gone, started)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert [pid for pid in started if not gone(pid)] == []

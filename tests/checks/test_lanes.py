@@ -72,4 +72,4 @@ def test_leaving_early_drops_what_has_not_begun() -> None:
         next(results)
         results.close()
         lanes.one(work, 1000)
-    assert len(begun) < 10
+    assert len(begun) < 50

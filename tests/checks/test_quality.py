@@ -57,7 +57,7 @@ def section(**changes: Any) -> Quality:
     return Quality(
         **{
             "cases": "cases.jsonl",
-            "request": {"path": "/t", "json": {"text": "{source}"}, "timeout": 5},
+            "request": {"path": "/t", "json": {"text": "{source}"}, "timeout": 60},
             "answer": "translation",
             "metrics": metrics,
             "resamples": 300,

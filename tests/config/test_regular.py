@@ -32,7 +32,7 @@ def refusal(question: Callable[[], object]) -> str:
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    asking.join(20)
+    asking.join(60)
     assert not asking.is_alive(), "it waits for somebody who writes"
     return came[0]
 

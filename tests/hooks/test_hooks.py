@@ -23,7 +23,7 @@ def lives(pid: int) -> bool:
 
 
 def gone(pid: int) -> bool:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while lives(pid) and time.monotonic() < deadline:
         time.sleep(0.01)
     return not lives(pid)
@@ -52,8 +52,8 @@ def test_one_that_a_signal_ends_names_the_signal(tmp_path: Path) -> None:
 
 
 def test_one_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="longer than 1 s"):
-        execute("sleep 600 & echo $! > pid; wait", tmp_path, 1)
+    with pytest.raises(Refused, match="longer than 5 s"):
+        execute("sleep 600 & echo $! > pid; wait", tmp_path, 5)
     assert gone(int((tmp_path / "pid").read_text()))
 
 

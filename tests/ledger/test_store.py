@@ -254,7 +254,7 @@ def test_each_of_several_processes_that_raise_the_epoch_gets_another_one(tmp_pat
     path = tmp_path / "ledger.db"
     command = [sys.executable, "-c", script, str(path)]
     workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    epochs = [int(epoch) for worker in workers for epoch in worker.communicate(timeout=60)[0].split()]
+    epochs = [int(epoch) for worker in workers for epoch in worker.communicate(timeout=240)[0].split()]
     assert sorted(epochs) == list(range(1, 76))
     with Ledger(path, readonly=True) as ledger:
         assert ledger.epoch() == 75

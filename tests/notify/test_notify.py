@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from release.notify import Event, Notifier, Occasion, hidden, scrubbed
+from tests.support.ports import free_port
 
 EVENT = Event(
     Occasion.REFUSED,
@@ -60,14 +61,13 @@ def inbox() -> Iterator[Inbox]:
 
 @pytest.fixture
 def dead_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+    return free_port()
 
 
 @pytest.mark.parametrize("occasion", list(Occasion))
 def test_every_occasion_arrives_with_its_title_and_reason(inbox: Inbox, occasion: Occasion) -> None:
     event = Event(occasion, "translator", "v1.2.0-abc1234", reason="because 译")
-    assert Notifier([f"json://{inbox.address}/hook"]).send(event) == []
+    assert Notifier([f"json://{inbox.address}/hook"], timeout=60).send(event) == []
     letter = inbox.letters.get(timeout=60)
     assert letter["title"] == f"translator: v1.2.0-abc1234 {occasion}"
     assert letter["message"] == "because 译"
@@ -76,7 +76,7 @@ def test_every_occasion_arrives_with_its_title_and_reason(inbox: Inbox, occasion
 
 
 def test_the_body_says_why_what_is_live_and_who(inbox: Inbox) -> None:
-    assert Notifier([f"json://{inbox.address}/hook"]).send(EVENT) == []
+    assert Notifier([f"json://{inbox.address}/hook"], timeout=60).send(EVENT) == []
     assert inbox.letters.get(timeout=60)["message"].splitlines() == [
         "quality: 4 BLEU worse than v1.1.0-bbbbbbb",
         "Live now: v1.1.0-bbbbbbb",
@@ -86,7 +86,7 @@ def test_the_body_says_why_what_is_live_and_who(inbox: Inbox) -> None:
 
 def test_a_dead_address_does_not_keep_the_others_from_hearing(inbox: Inbox, dead_port: int) -> None:
     urls = [f"json://user:hunter22@127.0.0.1:{dead_port}/t0ken", f"json://{inbox.address}/hook", ""]
-    (failure,) = Notifier(urls).send(EVENT)
+    (failure,) = Notifier(urls, timeout=60).send(EVENT)
     assert failure.startswith(f"notification to json://127.0.0.1:{dead_port}/…: ")
     assert "hunter22" not in failure and "t0ken" not in failure
     assert inbox.letters.get(timeout=60)["title"] == EVENT.title
@@ -94,7 +94,7 @@ def test_a_dead_address_does_not_keep_the_others_from_hearing(inbox: Inbox, dead
 
 def test_an_address_that_refuses_is_a_failure_with_its_answer(inbox: Inbox) -> None:
     inbox.status = 403
-    (failure,) = Notifier([f"json://{inbox.address}/hook"]).send(EVENT)
+    (failure,) = Notifier([f"json://{inbox.address}/hook"], timeout=60).send(EVENT)
     assert "403" in failure or "Forbidden" in failure
 
 
@@ -110,7 +110,7 @@ def test_a_peer_that_never_answers_ends_at_the_timeout() -> None:
     ["nosuch://t0kent0ken", "slack://t0kent0ken", "t0kent0ken", "://t0kent0ken", "json://[t0kent0ken", "mailto://"],
 )
 def test_an_address_that_is_none_is_told_without_its_text(url: str, capfd: pytest.CaptureFixture[str]) -> None:
-    (failure,) = Notifier([url]).send(EVENT)
+    (failure,) = Notifier([url], timeout=60).send(EVENT)
     assert failure.startswith("notification to ")
     assert "t0kent0ken" not in failure + repr(Notifier([url])) + "".join(capfd.readouterr())
 

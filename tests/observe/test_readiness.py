@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from release.observe.readiness import probe
+from tests.support.ports import free_port
 
 
 class _Health(BaseHTTPRequestHandler):
@@ -59,20 +60,18 @@ def raw() -> Iterator[Callable[[Callable[[socket.socket], None]], str]]:
 
 @pytest.mark.parametrize(("status", "ready"), [(200, True), (204, True), (302, True), (404, False), (503, False)])
 def test_the_status_decides(service: str, status: int, ready: bool) -> None:
-    answer = probe(f"{service}/health?status={status}")
+    answer = probe(f"{service}/health?status={status}", timeout=60)
     assert (answer.ready, answer.status, answer.detail) == (ready, status, f"answered {status}")
 
 
 def test_a_closed_port_is_not_ready() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    answer = probe(f"http://127.0.0.1:{port}/health")
+    answer = probe(f"http://127.0.0.1:{free_port()}/health", timeout=60)
     assert not answer.ready and "refused" in answer.detail.lower()
 
 
 def test_a_connection_closed_without_an_answer_is_not_ready(raw: Callable[..., str]) -> None:
     url = raw(lambda connection: connection.recv(1000) and None)
-    assert probe(url).detail == "closed the connection without an answer"
+    assert probe(url, timeout=60).detail == "closed the connection without an answer"
 
 
 def test_something_else_than_http_is_not_ready(raw: Callable[..., str]) -> None:
@@ -80,7 +79,7 @@ def test_something_else_than_http_is_not_ready(raw: Callable[..., str]) -> None:
         connection.recv(1000)
         connection.sendall(b"SSH-2.0-OpenSSH\r\n\r\n")
 
-    assert probe(raw(speak)).detail == "no HTTP answer"
+    assert probe(raw(speak), timeout=60).detail == "no HTTP answer"
 
 
 def test_an_answer_that_drips_ends_at_the_deadline(raw: Callable[..., str]) -> None:
@@ -99,7 +98,7 @@ def test_a_body_that_never_ends_does_not_matter(raw: Callable[..., str]) -> None
         connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         connection.recv(1)
 
-    assert probe(raw(stream), timeout=5).ready
+    assert probe(raw(stream), timeout=60).ready
 
 
 def test_only_plain_http_is_asked() -> None:

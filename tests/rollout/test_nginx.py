@@ -12,6 +12,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ QUICK: dict[str, Any] = {
     "container": {"memory": None},
     "checks": {"integration": None, "quality": None, "latency": None, "warmup": {"requests": 2}},
     "rollout": {"observe": {"for": "500ms", "min_requests": 1}},
-    "hooks": {"before_switch": "sleep 1"},
+    "hooks": {"before_switch": "sleep 0.1 $LINGER_BEFORE_SWITCH"},
 }
 UNHEALTHY = {"checks": {"health": {"timeout": "1s"}}}
 
@@ -141,7 +142,7 @@ def test_an_accepted_release_listens_where_its_manifest_says(site: Site) -> None
     deployed(site, "v1.0.0")
     old, new = moved(site, "v1.1.0")
     deployed(site, "v1.1.0")
-    site.wait_for(30, lambda: closed(old), "the old port closes")
+    site.wait_for(60, lambda: closed(old), "the old port closes")
     assert version(new) == "1.1.0"
     assert str(site.live).startswith("v1.1.0-")
     site.run("rollback")
@@ -173,7 +174,8 @@ def test_killed_between_it_is_put_back_by_the_next_command(site: Site, way: str)
 def killed_before_its_switch(site: Site, tag: str, state: str = "done", delay: float = 0.0) -> str:
     """SIGKILL once nginx has changed, or is told to; the lock of the traffic is held: it comes no further."""
     before = last_deployment(site)
-    process = site.start("deploy", tag)
+    lingering = replace(site, environment=site.environment | {"LINGER_BEFORE_SWITCH": "3"})  # time to take the lock
+    process = lingering.start("deploy", tag)
     await_row(site, before, "before_switch", "started", process)
     with (site.state / site.scope / "locks" / "traffic.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -206,7 +208,8 @@ def test_the_first_deployment_takes_down_the_nginx_that_it_put_up(managed: Site)
     killed_before_its_switch(managed, "v1.0.0")
     assert not closed(managed.url), "nginx has to be up for the switch"
     managed.run("doctor", "--mend", expect=None)
-    assert closes(managed.url) and processes(managed.state) == []
+    assert closes(managed.url)
+    managed.wait_for(60, lambda: processes(managed.state) == [], "no nginx is left")
 
 
 def test_an_nginx_that_was_put_up_by_hand_is_as_it_was_after_a_first_deployment_that_did_not_stay(
