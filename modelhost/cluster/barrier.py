@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from modelhost.cluster.members import State
+from modelhost.errors import LoadFailed, ModelHostError, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,10 @@ class Abort:
     reason: str
     blamed: tuple[str, ...]
     late: bool = False
+
+    def error(self, what: str, retry_after: float) -> ModelHostError:
+        """That for who asked: `what` came to nothing. `retry_after` in seconds, where it was late."""
+        return Unavailable(what, self.reason, retry_after) if self.late else LoadFailed(what, self.reason)
 
 
 Decision = Wait | Commit | Abort

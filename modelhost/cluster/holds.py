@@ -14,7 +14,7 @@ from modelhost.cluster.desired import Desired
 from modelhost.cluster.held import Hold
 from modelhost.cluster.members import Sighting, State, by_name
 from modelhost.cluster.promotion import Parts
-from modelhost.errors import Conflict, LoadFailed, ModelHostError, RegistryUnavailable, Unavailable
+from modelhost.errors import Conflict, ModelHostError, RegistryUnavailable, Unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -108,7 +108,8 @@ class Holds:
                 if isinstance(decision, Commit):
                     return
                 if isinstance(decision, Abort):
-                    raise self._failure(hold, decision)
+                    what = f"{hold.component} {hold.version} is not held in memory by all"
+                    raise decision.error(what, parts.timings.ttl)
             parts.sleep(parts.timings.poll)
 
     def _decide(self, hold: Hold, deadline: float) -> Decision:
@@ -120,12 +121,6 @@ class Holds:
         """Whether no member that may live lacks it."""
         seen = by_name(self._parts.members.observe()).values()
         return all(each.beat.holds.get(hold.number) == "" for each in seen if each.living is not False)
-
-    def _failure(self, hold: Hold, decision: Abort) -> ModelHostError:
-        what = f"{hold.component} {hold.version} is not held in memory by all"
-        if decision.late:
-            return Unavailable(what, decision.reason, retry_after=self._parts.timings.ttl)
-        return LoadFailed(what, decision.reason)
 
     def _take_back(self, hold: Hold) -> None:
         """Out of the registry's reach it stays, and whoever asked is told of that reach; an unload takes it out."""

@@ -13,7 +13,7 @@ from modelhost.cluster.members import Members, by_name
 from modelhost.cluster.place import Place
 from modelhost.cluster.proposals import Proposals
 from modelhost.cluster.timings import Timings
-from modelhost.errors import Conflict, LoadFailed, ModelHostError, RegistryUnavailable, Unavailable
+from modelhost.errors import Conflict, ModelHostError, RegistryUnavailable
 from modelhost.serving.sets import spoken
 
 _log = logging.getLogger(__name__)
@@ -88,7 +88,8 @@ class Promotion:
             return committed.committed
         if isinstance(decision, Abort):
             parts.log.write(desired.abort(self._proposal.who, decision.reason, parts.now()))
-            raise self._failure(decision)
+            what = f"{spoken(self._proposal.versions)} was switched to nowhere, and what served serves on"
+            raise decision.error(what, parts.timings.ttl)
         return None
 
     def _decide(self) -> Decision:
@@ -110,12 +111,6 @@ class Promotion:
         aborted = desired.aborted
         why = f"{aborted.by}: {aborted.reason}" if aborted and aborted.generation == number else "look at the report"
         raise _Ended(f"{spoken(self._proposal.versions)} was aborted by somebody else", why)
-
-    def _failure(self, decision: Abort) -> ModelHostError:
-        what = f"{spoken(self._proposal.versions)} was switched to nowhere, and what served serves on"
-        if decision.late:
-            return Unavailable(what, decision.reason, retry_after=self._parts.timings.ttl)
-        return LoadFailed(what, decision.reason)
 
     def _beat(self) -> None:
         if self._parts.clock() - self._last_beat >= self._parts.timings.beat:
