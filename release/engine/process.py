@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from release.engine import host, instance_files
+from release.engine import host, instance_files, instance_log
 from release.engine.base import EngineInfo, Instance, InstanceSpec, labels_of
 from release.engine.instance_files import InstanceFolder
 from release.errors import EngineError
@@ -124,15 +124,7 @@ class ProcessEngine:
 
     def logs(self, instance_id: str, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         folder = self._found(instance_id)
-        before = [folder.path / f"log.{number}" for number in range(folder.spec["log_max_files"], 0, -1)]
-        lines = [line for path in before if path.exists() for line in _decoded(path.read_bytes())]
-        with contextlib.suppress(FileNotFoundError), (folder.path / "log").open("rb") as log:
-            start = log.read()
-            whole = start.rfind(b"\n") + 1 if follow else len(start)
-            lines += _decoded(start[:whole])
-            yield from lines if tail is None else lines[max(0, len(lines) - tail) :]
-            if follow:
-                yield from _followed(log, start[whole:], folder)
+        yield from instance_log.lines(folder, tail, follow)
 
     def _launch(self, folder: InstanceFolder) -> Instance:
         """Starts the supervisor, which detaches itself, and waits until it says how the service does."""
@@ -234,19 +226,3 @@ def _until(done: Any, timeout: float) -> bool:
             return False
         time.sleep(0.01)
     return True
-
-
-def _followed(log: Any, rest: bytes, folder: InstanceFolder) -> Iterator[str]:
-    """Lines as they come, until the service is gone; a log that was emptied is read from its start again."""
-    while folder.process() is not None or folder.supervisor() is not None:
-        if os.fstat(log.fileno()).st_size < log.tell():
-            log.seek(0)
-        *whole, rest = (rest + log.read()).split(b"\n")
-        yield from (line.decode("utf-8", "replace") for line in whole)
-        time.sleep(0.1)
-    yield from _decoded(rest + log.read())
-
-
-def _decoded(data: bytes) -> list[str]:
-    text = data.decode("utf-8", "replace")
-    return [line.rstrip("\r") for line in text.removesuffix("\n").split("\n")] if text else []
