@@ -2,7 +2,8 @@
 over anywhere.
 
 Who is asked to reload asks the others over their sockets, and each answers in lines: `hearing` at once, `ready` when it
-is prepared or `refused` and why, and after `commit` from here `done`. A conversation that breaks off calls it off.
+is prepared or `refused` and why, and after `commit` from here `done`. A conversation that breaks off calls it off, and
+so does a process that is asked to end: its server would wait for the answer.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -21,6 +23,7 @@ from modelhost.config.reload import Reload
 from modelhost.errors import Refused, Unavailable
 from modelhost.host.host import ModelHost
 from modelhost.host.reloading import Nothing
+from modelhost.http.ending import Ending
 from modelhost.http.hearing import read_line
 from modelhost.http.processes import Processes
 
@@ -28,20 +31,22 @@ WORD = "reload"
 LOCK_FILE = "reload.lock"
 HEARING_SECONDS = 3.0
 PREPARING_SECONDS = 300.0  # another default is loaded meanwhile
+_LOCK_SECONDS = 0.05
 _log = logging.getLogger(__name__)
 
 
 class Agreement:
-    """Asks the others (`reload`), and is asked by them (`hear`)."""
+    """Asks the others (`reload`), and is asked by them (`hear`), until `ending` begins."""
 
-    def __init__(self, host: ModelHost, processes: Processes) -> None:
+    def __init__(self, host: ModelHost, processes: Processes, ending: Ending | None = None) -> None:
         self._host = host
         self._processes = processes
+        self._ending = ending or Ending()
 
     def reload(self, who: str, why: str) -> tuple[Reload, list[str]]:
         """How it went, and the processes that took it over. Raises Unavailable where one that was ready did not."""
         asked = {"process": self._processes.name, "who": who, "why": why}
-        others = _Others(self._processes, f"{WORD} {json.dumps(asked)}")
+        others = _Others(self._processes, f"{WORD} {json.dumps(asked)}", self._ending)
         with self._one_at_a_time():
             outcome = self._host.reload(who, why, [("the processes beside this one", others.prepare)])
             others.abort()  # nobody who waits is left waiting, whatever became of it
@@ -58,9 +63,10 @@ class Agreement:
         asked = json.loads(rest)
         asker.sendall(b"hearing\n")
         waiting = _Waiting(asker)
-        outcome = self._host.reload(
-            str(asked["who"]), str(asked["why"]), [(f"process {asked['process']}", waiting.prepare)]
-        )
+        with self._ending.cutting(asker):
+            outcome = self._host.reload(
+                str(asked["who"]), str(asked["why"]), [(f"process {asked['process']}", waiting.prepare)]
+            )
         said = "done" if outcome.ok else f"refused {json.dumps(outcome.error)}"
         asker.sendall(f"{said}\n".encode())
 
@@ -73,7 +79,9 @@ class Agreement:
             yield  # where there is no folder there are no others
             return
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            while not _is_locked(lock):
+                _demand_stay(self._ending)
+                time.sleep(_LOCK_SECONDS)
             yield
             fcntl.flock(lock, fcntl.LOCK_UN)  # also of what a fork took along meanwhile
         finally:
@@ -86,6 +94,7 @@ class _Others:
 
     processes: Processes
     question: str
+    ending: Ending
     done: list[str] = field(default_factory=list)
     late: dict[str, str] = field(default_factory=dict)
     talks: dict[str, socket.socket] = field(default_factory=dict)
@@ -95,16 +104,22 @@ class _Others:
         found = self.processes.conversations(self.question)
         self.talks = {name: talk for name, talk in found.items() if talk is not None}
         try:
-            for name in found:
-                if self._said(name, HEARING_SECONDS) != "hearing":
-                    raise Refused(f"process {name} lives and does not answer", "end it, or try again when it does")
-            for name in found:
-                if (said := self._said(name, PREPARING_SECONDS)) != "ready":
-                    raise Refused(f"process {name}: {_why(said)}")
+            with self.ending.cutting(*self.talks.values()):
+                self._demand_ready(found)
         except BaseException:
             self.abort()
             raise
         return self
+
+    def _demand_ready(self, names: Iterable[str]) -> None:
+        for name in names:
+            if self._said(name, HEARING_SECONDS) != "hearing":
+                _demand_stay(self.ending)
+                raise Refused(f"process {name} lives and does not answer", "end it, or try again when it does")
+        for name in names:
+            if (said := self._said(name, PREPARING_SECONDS)) != "ready":
+                _demand_stay(self.ending)
+                raise Refused(f"process {name}: {_why(said)}")
 
     def commit(self) -> None:
         """Tells all of them. What fails now is not taken back: the others have it."""
@@ -147,6 +162,19 @@ class _Waiting:
         if read_line(self._asker) != "commit":
             raise Refused("it called the reload off", "its own log, or its answer, says why")
         return Nothing()
+
+
+def _demand_stay(ending: Ending) -> None:
+    if ending.is_begun:
+        raise Refused("the process that was asked was told to end meanwhile", "ask again, and another one answers")
+
+
+def _is_locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _why(said: str) -> str:

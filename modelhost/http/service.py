@@ -17,7 +17,7 @@ from modelhost.host.host import UPKEEP_SECONDS, ModelHost
 from modelhost.host.request import Request as Models
 from modelhost.host.upkeep import Upkeep
 from modelhost.host.watch import Answered, LoadFailure, Reloaded
-from modelhost.http import agreement, answers, operations, repository, v2, verifying
+from modelhost.http import agreement, answers, ending, operations, repository, v2, verifying
 from modelhost.http.agreement import Agreement
 from modelhost.http.audit import Action
 from modelhost.http.control import Control
@@ -88,7 +88,8 @@ class ModelHttp:
                 agreement.WORD: lambda asker, rest: together.hear(asker, rest),
             },
         )
-        together = Agreement(host, self._processes)
+        self._ending = ending.Ending()
+        together = Agreement(host, self._processes, self._ending)
         self.siblings = Siblings(self._processes, follows=bool(membership or control), workers=host.workers)
         alone = AloneControl(host, self.siblings.demand_none)
         self.control = control or (alone if membership is None else ClusterControl(membership))
@@ -176,7 +177,7 @@ class ModelHttp:
         that no server begins, in a fork of the process that opened the host.
         """
         self.host.process.demand()
-        with logs.marking(app):
+        with logs.marking(app), ending.told(self._ending.begin):
             try:
                 yield
             finally:
@@ -187,6 +188,7 @@ class ModelHttp:
         fork of the process that opened it: what is shown to others is that one's."""
         if not self.host.process.is_here:
             return
+        self._ending.begin()
         if self.membership is not None:
             self.membership.close()
         self._end()

@@ -20,6 +20,8 @@ from tests.modelhost.host.service import Service
 ROOT = Path(__file__).parents[3]
 APP = """
 import os
+import threading
+import time
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -29,12 +31,23 @@ from tests.modelhost.serving.workshop import TextLoader
 
 HERE = Path(__file__).parent
 UNABLE = HERE / "unable"  # the number of a process that loads nothing more
+SLOW = HERE / "slow"  # while it is there nobody loads but whom it names: the first who comes
+WAITS = HERE / "waits"  # the number of another who would
+TURN = threading.Lock()
 
 
 class Loader(TextLoader):
     def load(self, entry, placement):
         if UNABLE.exists() and UNABLE.read_text() == str(os.getpid()):
             raise OSError("no device is free")
+        with TURN:
+            if SLOW.exists() and not SLOW.read_text():
+                fresh = HERE / "first"
+                fresh.write_text(str(os.getpid()))
+                fresh.replace(SLOW)
+        while SLOW.exists() and SLOW.read_text() != str(os.getpid()):
+            WAITS.write_text(str(os.getpid()))
+            time.sleep(0.05)
         return super().load(entry, placement)
 
 

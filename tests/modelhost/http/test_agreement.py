@@ -36,6 +36,7 @@ def two(tmp_path: Path) -> Iterator[tuple[Service, Band, list[str]]]:
     service.write(CONFIGURATION)
     with band(service, 2) as site:
         eventually(lambda: len(site.processes()) == 2)
+        site.said()  # both serve: one that starts yet reads the file then, and prepares nothing
         yield service, site, site.processes()
 
 
@@ -113,6 +114,28 @@ def test_one_that_is_ready_and_hears_nothing_more_leaves_all_as_it_was(site: Sit
         asked.close()
 
 
+def test_a_process_that_is_told_to_end_waits_for_nobody_and_calls_the_reload_off(
+    two: tuple[Service, Band, list[str]],
+) -> None:
+    service, site, processes = two
+    slow, waits = site.path / "slow", site.path / "waits"
+    slow.touch()  # who is asked loads first, and then waits for the other
+    service.write(OLDER)
+    with ThreadPoolExecutor(2) as pool:
+        asked = pool.submit(site.ask, "POST", "/configuration/reload", {})
+        eventually(waits.exists)
+        ends, loads = slow.read_text(), waits.read_text()
+        assert {ends, loads} == set(processes)
+        os.kill(int(ends), signal.SIGTERM)
+        refused = asked.result(60)
+        assert refused.status_code == 422, refused.text
+        assert "the process that was asked was told to end meanwhile" in refused.json()["error"]
+        eventually(lambda: not _lives(int(ends)))
+        slow.unlink()
+    eventually(lambda: loads in site.processes() and len(site.processes()) == 2)
+    assert site.said()[loads] == {"model 1.1.0"}
+
+
 @pytest.mark.parametrize(("last", "why"), [("", "it ended"), ('refused "a full disk"\n', "a full disk")])
 def test_one_that_fails_between_the_two_steps_is_named_and_so_is_who_has_it(
     site: Site, tmp_path: Path, last: str, why: str
@@ -145,3 +168,11 @@ def test_one_that_fails_between_the_two_steps_is_named_and_so_is_who_has_it(
     here.close()
     assert heard == [WORD, "commit"]
     assert host.serving.current().versions["model"] == "1.0.0"
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
