@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from modelhost.config.model import Settings
 from modelhost.config.reload import Prepared
-from modelhost.errors import Forbidden, InvalidRequest, ModelHostError, Unauthenticated
+from modelhost.errors import Forbidden, InvalidRequest, ModelHostError, Unauthenticated, mistakes
 from modelhost.host.host import ModelHost
 from modelhost.host.reloading import Nothing
 from modelhost.http.answers import TooLarge, id_of
@@ -148,6 +148,7 @@ class Door:
         and calls `begun` before what may take long."""
         action = Action(what, request.client.host if request.client else "")
         try:
+            self.host.process.demand()
             caller = await self.demand_noted(request, role, action)
             action.who, action.role = caller.name, str(caller.role)
             await self.aside(self.audit.demand)
@@ -203,11 +204,9 @@ class Door:
         try:
             return kind.model_validate_json(content or b"{}")
         except ValidationError as error:
-            found = "; ".join(
-                f"{'.'.join(map(str, one['loc'])) or 'the body'}: {one['msg']}" for one in error.errors()[:3]
-            )
             raise InvalidRequest(
-                f"the request cannot be read: {found}", f"keys: {', '.join(kind.model_fields)}"
+                f"the request cannot be read: {mistakes(error.errors(), 'the body')}",
+                f"keys: {', '.join(kind.model_fields)}",
             ) from None
 
     async def facts(
