@@ -84,8 +84,8 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     app.add_middleware(Bounded, limits=settings.limits)
     app.add_middleware(Named, serving=service.serving)
     app.add_middleware(Measured, metrics=service.metrics)
+    answer_errors(app, service.metrics)  # before modelhost, which asks it about all that is not below its own paths
     service.http.install(app)
-    answer_errors(app, service.metrics)
 
     async def answering(request: Request, texts: list[str]) -> Answer:
         answer = await service.translate(request, texts)

@@ -84,14 +84,15 @@ async def handle(request: Request, error: Exception) -> Response:
 
 def nowhere(prefix: str, own: Collection[str], before: Callable[[Request, Exception], Any]) -> Handler:
     """An exception handler of an application, for paths below `own` (each with one part, such as `/v2`) that lead
-    nowhere; everything else, the service's own errors below them too, is for the handler `before`."""
+    nowhere; everything else, the service's own errors below them too, is for the handler `before`. Where a folder of
+    files answers what nothing else does, it says 405 of a path that leads nowhere."""
 
     async def handler(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         root = str(request.scope.get("root_path", "")) + prefix
         path = request.url.path.removeprefix(root)
         first = "/" + path.removeprefix("/").partition("/")[0]
-        if error.status_code == 404 and "endpoint" not in request.scope and first in own:
+        if error.status_code in (404, 405) and "endpoint" not in request.scope and first in own:
             hint = "`/v2` has the Open Inference Protocol, with Triton's repository and binary data, and no more of it"
             lost = Unknown(f"nothing is at {path[:200]}", hint if first == _PROTOCOL else "see `/docs`")
             return problem(lost, request, first == _PROTOCOL)

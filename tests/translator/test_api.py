@@ -132,6 +132,22 @@ def test_files_outside_the_page_are_out_of_reach(service: Running) -> None:
         assert httpx.get(service.url + path, timeout=60).status_code == 404
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_below_modelhosts_paths_what_is_not_there_is_said_in_its_form_and_elsewhere_in_the_translators(
+    service: Running, method: str
+) -> None:
+    for path in ("/v2/nothing", "/promote/translation/further"):
+        answer = httpx.request(method, service.url + path, timeout=60)
+        said = answer.json()
+        assert (answer.status_code, said["kind"]) == (404, "Unknown"), answer.text
+        assert path in said["error"] and said["hint"]
+    elsewhere = httpx.request(method, f"{service.url}/nowhere", timeout=60)
+    expected = {"GET": (404, "not_found"), "POST": (405, "method_not_allowed")}[method]
+    assert (elsewhere.status_code, elsewhere.json()["error"]["code"]) == expected
+    own = httpx.get(f"{service.url}/translate", timeout=60)
+    assert (own.status_code, own.json()["error"]["code"]) == (405, "method_not_allowed")
+
+
 def test_the_page_folder_names_no_other_host() -> None:
     for file in (ROOT / "translator" / "page").iterdir():
         text = Path(file).read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
