@@ -30,13 +30,15 @@ def check(**options: Any) -> LatencyCheck:
 
 
 def test_a_far_slower_candidate_fails_and_the_table_shows_both(serve, subject) -> None:
-    made = subject(serve(slow(0.25, 0.3)).url, serve(slow(0.005, 0.01)).url)
+    made = subject(serve(slow(0.5, 0.6)).url, serve(slow(0.005, 0.01)).url)
     verdict = check(ratio=1.3).run(made)
     assert verdict.outcome is Outcome.FAIL
     assert "× live's [" in verdict.reason and "at most 1.3 ×" in verdict.reason
     (table,) = verdict.evidence["tables"]
-    assert [row[:3] for row in table["rows"]] == [["candidate", "40", "0"], ["live", "40", "0"]]
-    assert verdict.evidence["candidate"]["p50_ms"] >= 250
+    sent = table["rows"][0][1]
+    assert sent in ("40", "80", "120")  # more than the first where the machine was too busy for them to settle it
+    assert [row[:3] for row in table["rows"]] == [["candidate", sent, "0"], ["live", sent, "0"]]
+    assert verdict.evidence["candidate"]["p50_ms"] >= 500
 
 
 def test_a_far_faster_candidate_passes(serve, subject) -> None:
