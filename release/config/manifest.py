@@ -1,4 +1,4 @@
-"""The manifest, `release.yaml`: a frozen section a noun, each in the module of its name. Unknown keys fail."""
+"""The manifest, `release.yaml`: its top level; the modules imported here have its sections. Unknown keys fail."""
 
 from __future__ import annotations
 

@@ -19,7 +19,6 @@ from release.rollout.deployment import Deployment
 from release.rollout.finish import Retire
 from release.rollout.hands import Hands, Plan
 from release.rollout.observation import replay
-from release.rollout.resolve import tree_of
 from release.rollout.switching import record_missed
 
 
@@ -150,7 +149,7 @@ def _tend_again(hands: Hands, row: DeploymentRow) -> str | None:
 def _after_commit(deployment: Deployment) -> str:
     """The hook that follows the commit, where it had not begun; one that was cut short is not run twice."""
     hook, name = deployment.hands.manifest.hooks.after_commit, "after_commit"
-    if hook is None or not tree_of(deployment).is_dir():
+    if hook is None or not deployment.tree.is_dir():
         return ""
     journal = Journal(deployment.hands.ledger, deployment.id)
     state = journal.last().get(name)

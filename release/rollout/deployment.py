@@ -6,6 +6,7 @@ import os
 import time
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from release import proxy as proxies
@@ -45,6 +46,16 @@ class Deployment:
     @property
     def port(self) -> int:
         return self.hands.manifest.slots.port(self.slot)
+
+    @property
+    def work(self) -> Path:
+        """The scratch folder of this run; gone when it is over."""
+        return self.hands.state.work / self.id
+
+    @property
+    def tree(self) -> Path:
+        """The folder that holds the service's manifest, within the export of its commit."""
+        return self.work / "export" / str(self.fact("prefix", "."))
 
     @cached_property
     def proxy(self) -> Proxy:

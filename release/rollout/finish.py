@@ -60,7 +60,7 @@ class Retire:
         done = [self._retire_old(instance) for instance in old]
         if displaced:
             done.append(f"removed {', '.join(sorted({i.release for i in displaced}))}")
-        shutil.rmtree(hands.state.work / deployment.id, ignore_errors=True)
+        shutil.rmtree(deployment.work, ignore_errors=True)
         done.append(told(prune(hands, dry_run=False).counts))
         with hands.traffic_lock():  # nobody prepares a switch meanwhile
             hands.proxy.switch.forget([d.id for d in hands.ledger.deployments(limit=8)])

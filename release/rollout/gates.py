@@ -11,7 +11,6 @@ from release.pipeline.events import StepProgress, VerdictGiven
 from release.pipeline.step import Skip
 from release.rollout import anchor
 from release.rollout.deployment import Deployment
-from release.rollout.resolve import tree_of
 from release.verdict import Outcome, Verdict
 
 
@@ -50,12 +49,12 @@ class Gate:
 
     def _subject(self, pinned: Target | None) -> Subject:
         deployment = self._deployment
-        work = deployment.hands.state.work / deployment.id / self.name
+        work = deployment.work / self.name
         work.mkdir(parents=True, exist_ok=True)
         return Subject(
             candidate=deployment.candidate_target(),
             live=deployment.live_target(),
-            tree=tree_of(deployment),
+            tree=deployment.tree,
             work=work,
             anchor=pinned,
             answers=deployment.hands.state.answers,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from release.checks.base import RELEASE, URL
 from release.pipeline.step import Skip
 from release.rollout.deployment import Deployment
-from release.rollout.resolve import tree_of
 
 
 class Hook:
@@ -21,7 +20,7 @@ class Hook:
         from release.hooks import execute
 
         manifest = self._deployment.hands.manifest
-        return execute(self._command, tree_of(self._deployment), manifest.hooks.timeout, self._environment())
+        return execute(self._command, self._deployment.tree, manifest.hooks.timeout, self._environment())
 
     def _environment(self) -> dict[str, str]:
         """Which run asks it, for which release; the URL is the slot's, where the candidate is once it has started."""

@@ -17,7 +17,6 @@ from release.observe.readiness import probe
 from release.pipeline.events import Said, StepProgress, VerdictGiven
 from release.pipeline.step import Skip
 from release.rollout.deployment import Deployment
-from release.rollout.resolve import tree_of
 from release.verdict import Outcome, Verdict
 
 LOOK_EVERY = 0.5  # seconds between two looks at the log
@@ -117,8 +116,8 @@ class Observation:
         subject = Subject(
             candidate=deployment.candidate_target(),
             live=None,
-            tree=tree_of(deployment),
-            work=tree_of(deployment),
+            tree=deployment.tree,
+            work=deployment.tree,
             progress=lambda text: hands.report(StepProgress(self.name, text)),
             alive=deployment.require_traffic,
         )

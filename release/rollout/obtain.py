@@ -9,7 +9,6 @@ from release.pipeline.step import Skip
 from release.rollout import instances
 from release.rollout.deployment import Deployment
 from release.rollout.hands import Plan
-from release.rollout.resolve import tree_of
 
 
 class ObtainImage:
@@ -28,7 +27,7 @@ class ObtainImage:
             hands.report(StepProgress(self.name, line))
             deployment.alive()
 
-        obtained = plan.obtain(tree_of(deployment), progress)
+        obtained = plan.obtain(deployment.tree, progress)
         image = obtained.image
         self._accept_rebuilt(image)
         hands.ledger.save_release(

@@ -1,9 +1,8 @@
-"""The step resolve: the tree of exactly the tagged commit, in a scratch folder of the run's own."""
+"""The step resolve: the tree of exactly the tagged commit, in the scratch folder of the run."""
 
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 from release.pipeline.step import Skip
 from release.rollout.deployment import Deployment
@@ -21,7 +20,7 @@ class Resolve:
 
     def run(self) -> str | Skip:
         self._deployment.remember(prefix=self._plan.prefix)
-        work = work_of(self._deployment)
+        work = self._deployment.work
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         self._plan.export(work / "export")
@@ -29,15 +28,5 @@ class Resolve:
         return f"{self._plan.release.tag} is {what} {self._plan.commit[:12]}"
 
     def undo(self) -> str | None:
-        shutil.rmtree(work_of(self._deployment), ignore_errors=True)
+        shutil.rmtree(self._deployment.work, ignore_errors=True)
         return None
-
-
-def work_of(deployment: Deployment) -> Path:
-    """The scratch folder of one run; gone when it is over."""
-    return deployment.hands.state.work / deployment.id
-
-
-def tree_of(deployment: Deployment) -> Path:
-    """The folder that holds the service's manifest, within the export of its commit."""
-    return work_of(deployment) / "export" / str(deployment.fact("prefix", "."))
