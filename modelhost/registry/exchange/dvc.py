@@ -39,7 +39,7 @@ def read_tracked(pointer: Path, cache: Path | None = None) -> Draft:
         digest, name = str(output.get("md5", "")), str(output["path"])
         # Before version 3 the digest of a text was that of its lines with Unix endings.
         legacy = output.get("hash") != "md5"
-        beside = pointer.parent / name
+        beside = pointer.parent / str(output.get(dvclock.WDIR, ".")) / name
         if digest.endswith(_DIRECTORY):
             for member, path, part in _members(digest, beside, caches):
                 found.append((member, _content(member, path, part, caches, legacy)))
@@ -64,7 +64,7 @@ def _outputs(pointer: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     yaml = optional("yaml", "PyYAML")
     try:
         content = yaml.safe_load(pointer.read_text("utf-8"))
-        outputs = [dict(output) for output in content["outs"]]
+        outputs = [{**output, dvclock.WDIR: content.get(dvclock.WDIR, ".")} for output in content["outs"]]
         described = content.get("desc") or outputs[0].get("desc")
         if not all("path" in output for output in outputs):
             raise KeyError("path")

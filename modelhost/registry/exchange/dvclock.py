@@ -1,9 +1,11 @@
-"""Which outputs of a DVC pipeline somebody means: `dvc.lock` has each stage's, with the digests of its last run."""
+"""Which outputs of a DVC pipeline somebody means: `dvc.lock` has each stage's, with the digests of its last run. Their
+paths are meant from the stage's folder, its `wdir`, which `dvc.yaml` alone has."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 from modelhost.errors import InvalidRequest
 from modelhost.registry.exchange.draft import optional
 
+WDIR = "wdir"
 _NAMED = re.compile(r"(?P<folder>(?:.*?/)?)dvc\.(?:lock|yaml)(?::(?P<wanted>.+))?")
 
 
@@ -29,7 +32,8 @@ def wanted(pointer: Path) -> Wanted | None:
 
 
 def outputs(which: Wanted) -> list[dict[str, Any]]:
-    """The outputs that are meant: one by its path, or all of a stage, or the only one there is.
+    """The outputs that are meant: one by its path, or all of a stage, or the only one there is. `wdir` of each is the
+    folder that its path is meant from, itself from that of the `dvc.lock`.
 
     Raises InvalidRequest for a file that cannot be read, for a name that is not there and where it takes one.
     """
@@ -39,7 +43,8 @@ def outputs(which: Wanted) -> list[dict[str, Any]]:
         if len(every) == 1:
             return every
         raise InvalidRequest(f"{which.path} has {len(every)} outputs: say which", _there_is(which.path, stages))
-    by_path = [output for output in every if _same(output["path"], which.name)]
+    by_path = [output for output in every if _same(Path(output[WDIR], output["path"]), which.name)]
+    by_path = by_path or [output for output in every if _same(output["path"], which.name)]
     if not by_path and which.name not in stages:
         raise InvalidRequest(
             f"no stage and no output of {which.path} is called {which.name!r:.200}", _there_is(which.path, stages)
@@ -48,12 +53,16 @@ def outputs(which: Wanted) -> list[dict[str, Any]]:
 
 
 def _stages(path: Path) -> Mapping[str, list[dict[str, Any]]]:
-    """Stage → its outputs, each with a path. In DVC's first format the stages are the whole file."""
+    """Stage → its outputs, each with a path and its stage's folder. In DVC's first format the stages are the file."""
     yaml = optional("yaml", "PyYAML")
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
         stages = content["stages"] if "schema" in content else content
-        found = {str(name): [dict(out) for out in stage.get("outs", [])] for name, stage in stages.items()}
+        folder = _folders(path.with_name("dvc.yaml"))
+        found = {
+            str(name): [{**out, WDIR: folder(str(name))} for out in stage.get("outs", [])]
+            for name, stage in stages.items()
+        }
         if not all("path" in output for outputs in found.values() for output in outputs):
             raise KeyError("path")
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -63,8 +72,28 @@ def _stages(path: Path) -> Mapping[str, list[dict[str, Any]]]:
     return found
 
 
+def _folders(path: Path) -> Callable[[str], str]:
+    """Stage → its folder; its own where the file does not say. Of several stages that one of the file stands for
+    (`foreach`, `matrix`), each has its key behind an @."""
+    yaml = optional("yaml", "PyYAML")
+    try:
+        stages = dict(yaml.safe_load(path.read_text("utf-8"))["stages"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+        stages = {}
+
+    def folder(name: str) -> str:
+        of_many, _, key = name.rpartition("@")
+        stage = stages.get(name, stages.get(of_many))
+        if isinstance(stage, dict):
+            stage = stage.get("do", stage)
+        said = stage.get(WDIR) if isinstance(stage, dict) else None
+        return str(said or ".").replace("${item}", key).replace("${key}", key)
+
+    return folder
+
+
 def _same(path: object, name: str) -> bool:
-    return Path(str(path)) == Path(name)
+    return Path(os.path.normpath(str(path))) == Path(os.path.normpath(name))
 
 
 def _there_is(path: Path, stages: Mapping[str, list[dict[str, Any]]]) -> str:

@@ -217,6 +217,52 @@ def test_two_outputs_that_bring_a_file_of_one_name_are_no_version(tmp_path: Path
     assert set(read_tracked(tmp_path / "dvc.lock:b/model.bin").files) == {"model.bin"}
 
 
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """What stages that run in folders of their own left, of outputs with `cache: false`; their `dvc.lock`."""
+    stages = {
+        "train": ("wdir: models/large", "models/large", "metrics.json"),
+        "judge@zh": ("foreach: [zh, en]\n    do: {wdir: 'judged/${item}'}", "judged/zh", "metrics.json"),
+        "report": ("cmd: report", ".", "report.txt"),
+    }
+    lock, pipeline = "schema: '2.0'\nstages:\n", "stages:\n"
+    for name, (said, folder, file) in stages.items():
+        place = tmp_path / folder / file
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(name)
+        lock += f"  {name}:\n    outs: [{{path: {file}, hash: md5, md5: {md5(name.encode())}}}]\n"
+        pipeline += f"  {name.partition('@')[0]}:\n    {said}\n"
+    (tmp_path / "dvc.lock").write_text(lock)
+    (tmp_path / "dvc.yaml").write_text(pipeline)
+    return tmp_path / "dvc.lock"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "stage"),
+    [
+        ("train", "train"),
+        ("models/large/metrics.json", "train"),
+        ("judge@zh", "judge@zh"),
+        ("./judged/zh/metrics.json", "judge@zh"),
+        ("report.txt", "report"),
+    ],
+)
+def test_outputs_of_a_stage_that_runs_in_a_folder_of_its_own_are_found_there(
+    elsewhere: Path, wanted: str, stage: str
+) -> None:
+    (file,) = read_tracked(Path(f"{elsewhere}:{wanted}")).files.values()
+    assert file.read_text() == stage
+
+
+def test_a_file_that_tracks_what_lies_in_another_folder(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "model.bin").write_bytes(b"weights")
+    pointer = tmp_path / "dvc" / "model.dvc"
+    pointer.parent.mkdir()
+    pointer.write_text(f"wdir: ../data\nouts:\n- md5: {md5(b'weights')}\n  hash: md5\n  path: model.bin\n")
+    assert read_tracked(pointer).files["model.bin"].read_bytes() == b"weights"
+
+
 @pytest.mark.parametrize("text", [None, "", "stages: 3", "schema: '2.0'", "train: {outs: [{md5: abc}]}", "a: b"])
 def test_what_is_no_record_of_a_pipeline_is_refused(tmp_path: Path, text: str | None) -> None:
     if text is not None:
