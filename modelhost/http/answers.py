@@ -21,6 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from modelhost.errors import InvalidRequest, ModelHostError, Superseded, Unauthenticated, Unavailable, Unknown
+from modelhost.http.closing import LastAnswer
 from modelhost.http.wording import spoken
 from modelhost.routing.request import request_id
 
@@ -32,9 +33,14 @@ Handler = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
 
 
 class TooLarge(InvalidRequest):
-    """A body that is larger than this service takes."""
+    """A body that is larger than this service takes. `is_unread`: its end has not come, and the connection is closed
+    with the answer."""
 
     status = 413
+
+    def __init__(self, message: str, hint: str = "", *, is_unread: bool = False) -> None:
+        super().__init__(message, hint)
+        self.is_unread = is_unread
 
 
 class InternalError(ModelHostError):
@@ -73,7 +79,8 @@ def problem(error: ModelHostError, request: Request, is_protocol: bool = False) 
     content: dict[str, Any] = {"error": said, "hint": hint, "kind": kind}
     if isinstance(error, Superseded):
         content |= {"generation": error.generation, "versions": error.versions}
-    return JSONResponse(content, status_code=error.status, headers=headers)
+    kind_of_answer = LastAnswer if isinstance(error, TooLarge) and error.is_unread else JSONResponse
+    return kind_of_answer(content, status_code=error.status, headers=headers)
 
 
 async def handle(request: Request, error: Exception) -> Response:

@@ -21,6 +21,7 @@ from modelhost.host.host import ModelHost
 from modelhost.host.reloading import Nothing
 from modelhost.http.answers import TooLarge, id_of
 from modelhost.http.audit import Action, Audit, Strangers
+from modelhost.http.closing import EXCESS_BYTES
 from modelhost.http.roles import Caller, Role
 from modelhost.http.tokens import Tokens, is_ours
 from modelhost.routing.features import Value
@@ -33,6 +34,7 @@ STICKY_HEADER = "X-User-Id"
 _CONTROL_BYTES = 64 << 10
 _THREADS = 8
 _NAMED = 100
+_LONGEST_NUMBER = 20
 Asked = TypeVar("Asked", bound=BaseModel)
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -182,20 +184,29 @@ class Door:
     # -- what a request says ---------------------------------------------------------------------------------------
 
     async def content(self, request: Request, most: int | None = None) -> bytes:
-        """The body, as long as it is not too large. Raises TooLarge, InvalidRequest for an encoding."""
+        """The body, as long as it is not too large; of one that is, no more is read than a small excess. Raises
+        TooLarge, InvalidRequest for an encoding."""
         most = self.most_bytes if most is None else most
         if request.headers.get("Content-Encoding", "identity") != "identity":
             raise InvalidRequest("the body is compressed", "send it as it is")
+        too_large = partial(TooLarge, f"the body is larger than {most} bytes", "send less at once")
+        if _announced(request) > most + EXCESS_BYTES:
+            raise too_large(is_unread=True)
         parts: list[bytes] = []
         size = 0
         try:
             async for part in request.stream():
                 size += len(part)
+                if size > most + EXCESS_BYTES:
+                    raise too_large(is_unread=True)
                 if size > most:
-                    raise TooLarge(f"the body is larger than {most} bytes", "send less at once")
-                parts.append(part)
+                    parts.clear()
+                else:
+                    parts.append(part)
         except ClientDisconnect as error:
             raise InvalidRequest("the caller left before the body was whole") from error
+        if size > most:
+            raise too_large()
         return b"".join(parts)
 
     async def asked(self, request: Request, kind: type[Asked]) -> Asked:
@@ -231,6 +242,11 @@ class Door:
             features=features or {},
             id=id_of(request),
         )
+
+
+def _announced(request: Request) -> int:
+    said = request.headers.get("Content-Length", "")
+    return int(said) if said.isascii() and said.isdecimal() and len(said) < _LONGEST_NUMBER else 0
 
 
 def _target(request: Request) -> dict[str, str | None] | None:

@@ -92,6 +92,18 @@ def test_a_body_without_an_end_is_refused_while_it_comes(service: Running) -> No
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_long")
 
 
+@pytest.mark.parametrize("path", ["/translate", "/libretranslate/translate"])
+@pytest.mark.parametrize(("size", "connection"), [(1 << 20, None), (4 << 20, "close")])
+def test_the_connection_ends_with_a_body_that_is_much_too_large_and_not_with_a_little_excess(
+    service: Running, path: str, size: int, connection: str | None
+) -> None:
+    answer = httpx.post(
+        service.url + path, content=b"x" * size, headers={"Content-Type": "application/json"}, timeout=60
+    )
+    assert (answer.status_code, answer.headers.get("Connection")) == (413, connection)
+    assert answer.json()["error"]
+
+
 def test_a_path_that_takes_another_method_says_so(service: Running) -> None:
     for method, path, allowed in (("GET", "/translate", "POST"), ("POST", "/health", "GET")):
         answer = httpx.request(method, service.url + path, timeout=60)
