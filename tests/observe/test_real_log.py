@@ -31,11 +31,12 @@ class _Service(BaseHTTPRequestHandler):
     """Answers with the status that the path ends with; `/slow` waits until the client has left, `/stream` begins at
     once and ends when it is told."""
 
-    left, over = threading.Event(), threading.Event()
+    asked, left, over = threading.Event(), threading.Event(), threading.Event()
 
     def do_GET(self) -> None:
         if self.path == "/slow":
-            self.left.wait(60)
+            self.asked.set()
+            self.left.wait(120)
             return
         if self.path == "/stream":
             self._stream()
@@ -94,11 +95,15 @@ def ask(proxy: ManagedNginx, path: str) -> int:
     return answer.status
 
 
-def leave(proxy: ManagedNginx, path: str) -> None:
-    """Sends a request and goes away without waiting for its answer."""
+def leave(proxy: ManagedNginx) -> None:
+    """Sends a request and goes away without waiting for its answer; returns once nginx has seen that."""
     with socket.create_connection(("127.0.0.1", proxy.manifest.proxy.listen)) as client:
-        client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        time.sleep(0.2)  # nginx has to have passed it on
+        client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert _Service.asked.wait(60), "nginx did not pass it on"
+    end = time.monotonic() + 60
+    while b'"499"' not in proxy.access_log.read_bytes():
+        assert time.monotonic() < end, "nginx did not see that the client has left"
+        time.sleep(0.01)
 
 
 def collect(log: AccessLog, guard: Guard, expected: Counts) -> None:
@@ -117,7 +122,7 @@ def test_the_guard_counts_what_really_happened_across_a_rotation(proxy: ManagedN
     guard = Guard(Slot.GREEN, BUDGET, since=time.time() - 0.01)
     log = AccessLog(proxy.access_log)
     assert [ask(proxy, path) for path in ("/a/200", "/caf%E9/200", "/422", "/500", "/404")] == [200, 200, 422, 500, 404]
-    leave(proxy, "/slow")
+    leave(proxy)
     _Service.left.set()
     logs.shift(proxy.access_log)
     logs_before = proxy.access_log.with_name("access.json.1").stat().st_size
