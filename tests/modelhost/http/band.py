@@ -36,17 +36,28 @@ WAITS = HERE / "waits"  # the number of another who would
 TURN = threading.Lock()
 
 
+def written(path):
+    fresh = path.with_name(f"{path.name}-{os.getpid()}")
+    fresh.write_text(str(os.getpid()))
+    fresh.replace(path)  # whoever reads it reads all of it
+
+
+def slow():
+    try:
+        return SLOW.read_text()
+    except FileNotFoundError:
+        return None
+
+
 class Loader(TextLoader):
     def load(self, entry, placement):
         if UNABLE.exists() and UNABLE.read_text() == str(os.getpid()):
             raise OSError("no device is free")
         with TURN:
-            if SLOW.exists() and not SLOW.read_text():
-                fresh = HERE / "first"
-                fresh.write_text(str(os.getpid()))
-                fresh.replace(SLOW)
-        while SLOW.exists() and SLOW.read_text() != str(os.getpid()):
-            WAITS.write_text(str(os.getpid()))
+            if slow() == "":
+                written(SLOW)
+        while slow() not in (None, str(os.getpid())):
+            written(WAITS)
             time.sleep(0.05)
         return super().load(entry, placement)
 

@@ -54,7 +54,7 @@ def lifespan():
 def around():
     return {
         "sockets": sorted(path.name for path in Path("state/processes").glob("*.sock")),
-        "members": sorted(path.name for path in Path("models/.cluster/shop/members").glob("*")),
+        "members": sorted(path.name for path in Path("models/.cluster/shop/members").glob("[!.]*")),
     }
 
 
