@@ -157,6 +157,7 @@ class Follower:
             ready=readiness.ready,
             revision=self._desired.revision,
             holds=self._pursuit.held(),
+            memory=self._pursuit.in_memory(),
             process=here(),
         )
 

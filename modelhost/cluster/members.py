@@ -32,7 +32,7 @@ class Beat(BaseModel):
     """A sign of life. `key`: one for each start of a process; `name`: for people. `generation`: what `state` is about;
     `serves` and `versions`: the set that answers, 0 and none where nothing does; `revision`: the desired state seen;
     `holds`: number of a hold → why it cannot be loaded, nothing where it is in memory; none that is on its way;
-    `process`: where it runs."""
+    `memory`: component → versions in memory; `process`: where it runs."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -47,6 +47,7 @@ class Beat(BaseModel):
     ready: bool = False
     revision: int = 0
     holds: dict[int, str] = {}
+    memory: dict[str, list[str]] = {}
     process: Whereabouts | None = None
 
     def same_as(self, other: Beat) -> bool:

@@ -108,6 +108,14 @@ class Pursuit:
         """Number of a hold → why it cannot be loaded, nothing where it is in memory."""
         return self._keeping.said()
 
+    def in_memory(self) -> dict[str, list[str]]:
+        """Component → its versions that are in memory, and stay there for now."""
+        found: dict[str, list[str]] = {}
+        for each in self._serving.pool.residents():
+            if not each.leaving:
+                found.setdefault(each.component, []).append(each.version)
+        return {component: sorted(versions) for component, versions in sorted(found.items())}
+
     def close(self) -> None:
         """Lets go of all but what serves."""
         self._loads.abandon(self._loads.prepared | self._loads.loading)

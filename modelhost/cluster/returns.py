@@ -19,7 +19,8 @@ from modelhost.errors import (
     Superseded,
 )
 from modelhost.loading.checks import Integrity
-from modelhost.registry.base import Registry
+from modelhost.registry.base import Entry, Registry
+from modelhost.registry.looking import Looking
 from modelhost.serving.asked import COMMITTED, Asked, demand_sense, first_fitting, left_by, stand_ins
 from modelhost.serving.destinations import earlier
 from modelhost.serving.fallback import FALLBACK_VERSION
@@ -48,12 +49,14 @@ class Returns:
     there is nothing to go back to, an alert is sent.
 
     `check`: what a target has to pass before it is committed, of each version that changes; `as_published` by default.
+    What has no copy on this machine and is in a living member's memory is not pulled for it: who holds it goes back at
+    once.
     """
 
     def __init__(
         self, registry: Registry, parts: Parts, fallbacks: Collection[str], teller: Teller, check: Check | None = None
     ) -> None:
-        self._registry = registry
+        self._registry = Looking(registry)
         self._check = check or as_published(registry)
         self._parts = parts
         self._fallbacks = frozenset(fallbacks)
@@ -116,7 +119,7 @@ class Returns:
 
         def fit(target: dict[str, str]) -> dict[str, str]:
             for entry in fitting(self._registry, target).values():
-                if current.versions[entry.component] != entry.version:
+                if current.versions[entry.component] != entry.version and not self._is_held_elsewhere(entry):
                     self._check(entry.component, entry.version)
             return target
 
@@ -128,6 +131,17 @@ class Returns:
             return target, passed_over
         chosen = stand_ins(asked, current.versions, self._fallbacks, passed_over, COMMITTED)
         return {**current.versions, **dict.fromkeys(chosen, FALLBACK_VERSION)}, [*passed_over, "a fallback serves"]
+
+    def _is_held_elsewhere(self, entry: Entry) -> bool:
+        component, version = entry.component, entry.version
+        if self._registry.is_here(component, version):
+            return False
+        seen = self._parts.members.observe()
+        names = [each.beat.name for each in seen if each.living and version in each.beat.memory.get(component, ())]
+        if names:
+            held = f"{', '.join(names)} {'has' if len(names) == 1 else 'have'}"
+            _log.info("%s %s has no copy here, and is gone back to as %s it in memory", component, version, held)
+        return bool(names)
 
 
 class _Uncertain(RegistryUnavailable):

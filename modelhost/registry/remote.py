@@ -70,9 +70,15 @@ class RemoteRegistry:
     def find(self, component: str, version: str = LATEST) -> Entry:
         """One version, or the newest stable one for `latest`, pulled and verified. Raises IntegrityError where what
         came is not what was published."""
-        return self._ask(
-            lambda: self._find(component, version), lambda: self._healable(self.cache.find(component, version))
-        )
+        return self._one(self._find, component, version)
+
+    def look(self, component: str, version: str = LATEST) -> Entry:
+        """As `find`, and nothing is pulled: its files may not be here."""
+        return self._one(self._look, component, version)
+
+    def has_copy(self, component: str, version: str) -> bool:
+        """Whether a copy of this version lies here, whole or damaged. Asks nobody."""
+        return self._copies.path(component, version).is_dir()
 
     def mark(self, component: str, version: str, status: Status, who: str, why: str) -> StatusChange:
         """Record a change of status at the remote; durable on return. Raises RegistryUnavailable."""
@@ -139,15 +145,23 @@ class RemoteRegistry:
         found = self._catalogue.look(component, version)
         return None if found is None else found.info
 
+    def _one(self, remote: Callable[[str, str], Entry], component: str, version: str) -> Entry:
+        return self._ask(
+            lambda: remote(component, version), lambda: self._healable(self.cache.find(component, version))
+        )
+
     def _find(self, component: str, version: str) -> Entry:
+        entry = self._look(component, version)
+        self._bring(component, entry.version)
+        return entry
+
+    def _look(self, component: str, version: str) -> Entry:
         standing = statuslog.standing(self._remember(component))
         catalogue = self._catalogue
         name = (
             catalogue.newest_stable(component, standing) if version == LATEST else catalogue.number(component, version)
         )
-        info = catalogue.get(component, name).info
-        self._bring(component, name)
-        return self._entry(info, standing)
+        return self._entry(catalogue.get(component, name).info, standing)
 
     def _entries(self, component: str) -> list[Entry]:
         self._catalogue.numbers(component)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from modelhost.cluster.coordinator import Coordinator
 from modelhost.cluster.place import DirectoryPlace
 from modelhost.errors import EnvironmentMismatch, IntegrityError, NothingStable, Refused, RegistryUnavailable
+from modelhost.metadata import VersionInfo
 from modelhost.registry.base import Status
 from modelhost.registry.directory import utc_now
 from modelhost.registry.remote import RemoteRegistry
@@ -143,6 +145,62 @@ def test_a_place_that_does_not_answer_the_commit_leaves_it_unknown_and_that_is_s
     full = Coordinator(Full(crew.shop.root, "translator"), crew.shop.registry, TIMINGS)
     with pytest.raises(RegistryUnavailable, match="whether the rollback was committed is not known: the disk is full"):
         full.rollback(who="bob", reason="worse")
+
+
+class _Watched(RemoteRegistry):
+    """Notes what a `find` pulls, and waits with it for `gate`."""
+
+    def __init__(self, url: str, cache: Path) -> None:
+        super().__init__(url, cache)
+        self.pulled: list[str] = []
+        self.gate = threading.Event()
+        fetch = self.origin.fetch
+
+        def watched(info: VersionInfo, folder: Path) -> None:
+            self.pulled.append(info.version)
+            assert self.gate.wait(60)
+            fetch(info, folder)
+
+        self.origin.fetch = watched  # type: ignore[method-assign]
+
+
+def test_a_member_without_a_copy_goes_back_for_those_who_hold_it_before_it_pulls_one(
+    crew: Crew, tmp_path: Path
+) -> None:
+    crew.shop.publish("model", "1.0.0", "1.1.0", "2.0.0")
+    held = RemoteRegistry(crew.shop.root.as_uri(), tmp_path / "cache-anna")
+    anna = crew.hire("anna", registry=held)
+    for generation, version in enumerate(("1.0.0", "2.0.0"), 1):
+        crew.promote(model=version)
+        crew.until_served(generation)
+    fresh = _Watched(crew.shop.root.as_uri(), tmp_path / "cache-bert")
+    fresh.gate.set()
+    bert = crew.hire("bert", registry=fresh)
+    crew.until_served(2)
+    assert fresh.pulled == ["2.0.0"]
+    fresh.gate.clear()
+    coordinator = Coordinator(crew.place, fresh, TIMINGS, check=bert.serving.pool.check)
+    went = coordinator.rollback("model", who="bob", reason="worse")
+    assert went.committed.versions == {"model": "1.0.0"}
+    crew.until(lambda: anna.follower.generation == 3)
+    assert bert.follower.generation == 2, "it has yet to pull it"
+    fresh.gate.set()
+    crew.until_served(3)
+    assert fresh.pulled == ["2.0.0", "1.0.0"]
+
+
+def test_what_nobody_has_in_memory_is_pulled_and_looked_at_before_it_is_gone_back_to(
+    crew: Crew, tmp_path: Path
+) -> None:
+    crew.shop.publish("model", "1.0.0", "1.1.0", "2.0.0")
+    _committed(crew, "1.0.0", "1.1.0", "2.0.0")
+    _spoil(crew, "1.1.0")
+    fresh = _Watched(crew.shop.root.as_uri(), tmp_path / "cache")
+    fresh.gate.set()
+    went = Coordinator(crew.place, fresh, TIMINGS).rollback("model", who="bob", reason="worse")
+    assert went.committed.versions == {"model": "1.0.0"}
+    assert set(fresh.pulled) == {"1.1.0", "1.0.0"}
+    assert any("model 1.1.0" in note for note in went.notes)
 
 
 def test_members_with_copies_of_their_own_go_back_while_the_registry_is_away_and_the_place_is_not(
