@@ -26,9 +26,11 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from modelhost.http import agreement, siblings
 from modelhost.http.service import ModelHttp
 from tests.modelhost.serving.workshop import TextLoader
 
+siblings.ANSWER_SECONDS = agreement.HEARING_SECONDS = 10.0  # a busy machine may keep one that answers for some
 HERE = Path(__file__).parent
 UNABLE = HERE / "unable"  # the number of a process that loads nothing more
 SLOW = HERE / "slow"  # while it is there nobody loads but whom it names: the first who comes
