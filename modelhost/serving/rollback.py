@@ -16,6 +16,7 @@ from modelhost.errors import (
 from modelhost.loading.base import Loaded
 from modelhost.loading.lease import Lease
 from modelhost.registry.base import Entry
+from modelhost.registry.looking import Looking
 from modelhost.serving.asked import Asked, demand_sense, first_fitting, left_by, stand_ins
 from modelhost.serving.course import Course, Courses
 from modelhost.serving.destinations import Destinations
@@ -47,7 +48,7 @@ class Roller:
         if wrong:
             raise ConfigError(f"declared as fallback, and not made by `fallback`: {', '.join(wrong)}")
         self._parts = switching
-        self._destinations = Destinations(switching.registry, switching.history)
+        self._destinations = Destinations(Looking(switching.registry), switching.history)
         self._fallbacks = dict(fallbacks)
         self._courses = courses
         self._patience = patience

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from modelhost.errors import (
 )
 from modelhost.registry.base import Status, StatusChange
 from modelhost.registry.directory import DirectoryRegistry
+from modelhost.registry.remote import RemoteRegistry
 from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.history import Outcome
 from modelhost.serving.marks import accept
@@ -114,6 +116,19 @@ def test_a_version_that_is_not_stable_any_more_is_passed_over(status: Status, sh
     shop.mark("model", "2.0.0", status)
     serving.rollback("model", who="bob", reason="bad")
     assert answer(serving) == {"model": "model 1.0.0"}
+
+
+def test_what_a_rollback_passes_over_is_not_pulled_for_it(shop: Workshop, tmp_path: Path) -> None:
+    shop.publish("model", "1.0.0", "1.1.0", "2.0.0")
+    remote = RemoteRegistry(shop.root.as_uri(), tmp_path / "cache")
+    serving = shop.serve({"model": "1.0.0"}, registry=remote)
+    for version in ("1.1.0", "2.0.0"):
+        serving.swap({"model": version}, who="ann", why="better")
+    shop.mark("model", "1.1.0", Status.UNSTABLE)
+    remote.discard("model", "1.1.0")
+    serving.rollback("model", who="bob", reason="bad")
+    assert answer(serving) == {"model": "model 1.0.0"}
+    assert not remote.has_copy("model", "1.1.0")
 
 
 def test_a_damaged_target_is_passed_over_and_said_unless_it_was_named(shop: Workshop) -> None:
