@@ -53,7 +53,7 @@ SUITE = """
 
 
     def test_it_says_hello(candidate_url):
-        with urllib.request.urlopen(candidate_url + "/", timeout=10) as answer:
+        with urllib.request.urlopen(candidate_url + "/", timeout=60) as answer:
             assert answer.read() == b"hello"
 """
 

@@ -68,7 +68,7 @@ def test_a_tag_goes_live_and_one_that_fails_its_gates_is_not_deployed(project: P
     good = hosted(project, "v1.0.0")
     assert good.run(), told(good)
     assert [step.job for step in good.ran if "release deploy" in step.name or step.name == "Deploy"] == ["deploy"]
-    with urllib.request.urlopen(f"http://127.0.0.1:{project.listen}/", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{project.listen}/", timeout=60) as answer:
         assert answer.read() == b"hello"
     assert [path.name for path in good.artifacts] == ["release-report.md"]
     assert "v1.0.0-" in good.artifacts[0].read_text()
@@ -83,7 +83,7 @@ def test_a_tag_goes_live_and_one_that_fails_its_gates_is_not_deployed(project: P
     assert not [
         step for step in bad.ran if step.job == "deploy" or (step.name == "Push" and step.exit_code is not None)
     ]
-    with urllib.request.urlopen(f"http://127.0.0.1:{project.listen}/", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{project.listen}/", timeout=60) as answer:
         assert answer.status == 200
     assert live(project).startswith("v1.0.0-")
 
