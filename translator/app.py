@@ -15,7 +15,6 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from modelhost.routing import logs
 from translator.answering import Answer, Answering
 from translator.bounds import Bounded
 from translator.bundle import name_of
@@ -68,7 +67,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with logs.marking(app):  # each line of a request names its version
+        with service.http.serving(app):  # each line of a request names its version
             service.start()
             yield
             await asyncio.to_thread(service.stop)

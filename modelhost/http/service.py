@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -171,17 +171,24 @@ class ModelHttp:
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        """For `FastAPI(lifespan=…)`: the host is closed when the server has answered its last request.
-
-        Meanwhile every log line of a request names version and variant, the server's own too. Raises Unavailable, so
-        that no server begins, in a fork of the process that opened the host.
-        """
-        self.host.process.demand()
-        with logs.marking(app), ending.told(self._ending.begin):
+        """For `FastAPI(lifespan=…)`: `serving`, and the host is closed after the last request that is answered."""
+        with self.serving(app):
             try:
                 yield
             finally:
                 self.close()
+
+    @contextmanager
+    def serving(self, app: FastAPI) -> Iterator[None]:
+        """For a lifespan of a service's own, around its `yield`; `close` comes after that.
+
+        Meanwhile every log line of a request names version and variant, the server's own too, and a signal to end is
+        told to what waits for other processes. Raises Unavailable, so that no server begins, in a fork of the process
+        that opened the host.
+        """
+        self.host.process.demand()
+        with logs.marking(app), ending.told(self._ending.begin):
+            yield
 
     def close(self) -> None:
         """Leaves the cluster, where it is in one, counts nothing any more, and closes the host. Nothing is done in a

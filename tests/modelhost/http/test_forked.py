@@ -62,6 +62,7 @@ def child():
     client = TestClient(app)
     found = {
         "lifespan": said(lifespan),
+        "a lifespan of its own": said(http.serving(app).__enter__),
         "request": client.get("/say").text,
         "ready": client.get("/v2/health/ready").text,
         "promote": said(lambda: http.host.promote(BACK, who="ann", why="x")),
@@ -108,7 +109,15 @@ def test_a_host_that_was_opened_before_a_fork_serves_in_its_own_process_alone(tm
     told = _run(tmp_path)
     said = f"this model host was opened in process {told['process']}, before process {told['child']} was forked from it"
     fix = "open it in each process that serves, after the fork: run gunicorn without --preload"
-    assert list(told["found"]) == ["lifespan", "request", "ready", "promote", "rollback", "load"]
+    assert list(told["found"]) == [
+        "lifespan",
+        "a lifespan of its own",
+        "request",
+        "ready",
+        "promote",
+        "rollback",
+        "load",
+    ]
     for what, answer in told["found"].items():
         assert said in answer and fix in answer, what
     assert (told["after"], told["back"]) == ("model 1.1.0", "model 1.0.0")
