@@ -19,7 +19,8 @@ T = TypeVar("T")
 
 
 class Books:
-    """Every field is guarded by `lock`; `changed` is notified when memory came back, or a load ended or was given up.
+    """Every field is guarded by `lock`; `changed` is notified when memory came back or may be taken, or a load ended or
+    was given up.
 
     `given_up`: loads that nobody joins any more, and whose threads have not ended yet. `spare`: versions kept for a
     quick way back, which leave before another set is loaded. Methods are called under the lock, where they do not say

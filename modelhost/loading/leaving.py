@@ -73,6 +73,7 @@ class Leaving:
         """Takes a pin off; harmless where there is none."""
         with self._books.lock:
             self._books.pinned.discard((component, canonical(version)))
+            self._books.changed.notify_all()
 
     def close(self, timeout: float = 30.0) -> list[Key]:
         """No lease from now on; frees what is in memory as leases come back. Returns what was still in use at the end.

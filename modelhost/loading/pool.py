@@ -167,7 +167,10 @@ class Pool:
                 resident.holders += type(resident.holders)()  # drops the zeros
             if (leave or self._books.is_in_the_way(resident)) and not resident.holders:
                 resident.leaving = True
-            if resident.leases or not resident.leaving or resident.key in self._books.pinned:
+            if resident.leases or resident.key in self._books.pinned:
+                return
+            if not resident.leaving:
+                self._books.changed.notify_all()  # it may be evicted now: a load that waits for another's room takes it
                 return
             self._books.remove(resident)
         self._aside(partial(self._books.bury, resident))

@@ -202,3 +202,35 @@ def test_a_spare_one_stays_where_the_next_would_not_fit_anyway(shelf: Shelf, mak
     with pytest.raises(NoRoom, match="whole budget"):
         pool.lease("model", "4.0.0", holder="the next set")
     assert [each.version for each in pool.residents()] == ["1.0.0"]
+
+
+def test_who_waits_for_one_that_leaves_takes_its_room_also_where_it_stays_after_all(
+    loader: CountingLoader, make: Make
+) -> None:
+    """Somebody leases it again before it has left, and then nobody uses it."""
+    pool = make(patience=600.0)
+    first = pool.lease("model", "1.0.0")
+    assert not pool.discard("model", "1.0.0")
+    asked = pool.request("model", "2.0.0")
+    eventually(lambda: len(pool._books.changed._waiters) == 1)  # type: ignore[attr-defined]
+    second = pool.lease("model", "1.0.0")
+    first.release()
+    second.release()
+    asked.result(60).release()
+    assert loader.closes("model 1.0.0") == [1]
+
+
+def test_who_waits_for_one_that_leaves_takes_the_room_of_one_whose_pin_is_gone(
+    shelf: Shelf, loader: CountingLoader, make: Make
+) -> None:
+    pool = make(budget=2 * SIZE, patience=600.0)
+    leaves = pool.lease("model", "1.0.0")
+    pool.pin("model", "3.0.0")
+    pool.lease("model", "3.0.0").release()
+    assert not pool.discard("model", "1.0.0")
+    asked = pool.request("model", "2.0.0")
+    eventually(lambda: len(pool._books.changed._waiters) == 1)  # type: ignore[attr-defined]
+    pool.unpin("model", "3.0.0")
+    asked.result(60).release()
+    assert loader.closes("model 3.0.0") == [1]
+    leaves.release()
