@@ -104,18 +104,20 @@ class Schemas:
             if was != now:
                 worse = now if way is Way.INPUT else was
                 yield (breaking if worse else info)(place, f"is now {'required' if now else 'optional'}")
+        undescribed = old.required - old.properties.keys()  # the name is all that there was
         for name in (name for name in after if name not in before):
-            needed = way is Way.INPUT and name in new.required
+            needed = way is Way.INPUT and name in new.required - undescribed
             place = f"/{pointer(name)}"
             yield breaking(place, "was added and is required") if needed else info(place, "was added")
-            if isinstance(old.additional, dict):  # until now it was one of the further ones
+            if way is Way.OUTPUT and name in undescribed - new.required:
+                yield breaking(place, "is now optional")
+            if isinstance(old.additional, dict) or name in undescribed:  # until now it was one of the further ones
                 yield from (change.under(place) for change in self.compare(old.additional, after[name], way))
-        # Required without being described: the name is all there is.
         if way is Way.INPUT:
             for name in sorted(new.required - old.required - new.properties.keys()):
                 yield breaking(f"/{pointer(name)}", "is now required")
         else:
-            for name in sorted(old.required - new.required - old.properties.keys() - new.properties.keys()):
+            for name in sorted(undescribed - new.required - new.properties.keys()):
                 yield breaking(f"/{pointer(name)}", "is now optional")
 
     def _visible(self, document: Document, shape: Shape, way: Way) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -122,3 +123,25 @@ def test_what_is_no_longer_understood_is_never_called_harmless(
     sent, understood = (old, new) if way is Way.INPUT else (new, old)
     takes, gets = Draft202012Validator(understood), Draft202012Validator(described(sent))
     assert [value for value in values if gets.is_valid(value) and not takes.is_valid(value)] == []
+
+
+NAMED_ALONE = {"type": "object", "required": ["p"]}
+TEXT = {"type": "object", "properties": {"p": {"type": "string"}}}
+
+
+@pytest.mark.parametrize(
+    ("new", "way", "expected"),
+    [
+        (TEXT, Way.OUTPUT, ["/p is now optional"]),
+        (TEXT | {"required": ["p"]}, Way.OUTPUT, []),
+        (TEXT | {"required": ["p"]}, Way.INPUT, ["/p type was anything, is now string"]),
+        ({**NAMED_ALONE, "properties": {"p": {}}}, Way.INPUT, []),
+        ({"type": "object"}, Way.OUTPUT, ["/p is now optional"]),
+    ],
+)
+def test_a_property_that_was_required_without_a_description_stays_required(
+    new: Any, way: Way, expected: list[str]
+) -> None:
+    empty = Document({})
+    changes = Schemas(empty, empty).compare(NAMED_ALONE, new, way)
+    assert [str(c) for c in changes if c.severity is Severity.BREAKING] == expected
