@@ -19,7 +19,7 @@ from tests.support.translating_app import FOLDER, PROCESS
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120.0
-_CLUSTER = "cluster: {group: translations, heartbeat: 0.2s, poll: 0.05s, ttl: 5s, retry: 0.3s}\n"
+_CLUSTER = "cluster: {group: translations, heartbeat: 0.2s, poll: 0.05s, ttl: 15s, retry: 0.3s}\n"
 _CONFIGURATION = """
 registry: {root: registry}
 components: {translator: {environment: "off"}}
