@@ -10,6 +10,7 @@ from modelhost.config.model import Settings
 from modelhost.errors import Conflict, MateMismatch, ModelHostError, Unknown, rejected
 from modelhost.loading.base import Loaded
 from modelhost.registry.base import LATEST, Entry, Registry, Status
+from modelhost.registry.looking import Looking
 from modelhost.registry.mates import check_has_mates
 from modelhost.serving.following import fits, following
 from modelhost.serving.history import Record
@@ -31,6 +32,7 @@ class Switches:
         demand: Callable[[], None] = lambda: None,
     ) -> None:
         self._registry = registry
+        self._looking = Looking(registry)
         self._serving = serving
         self._settings = settings
         self._afterwards = afterwards
@@ -67,10 +69,10 @@ class Switches:
         sets = {name: members for name, members in self._settings().sets.items() if name in versions}
         if not sets:
             return versions
-        found = {name: self._registry.find(name, version) for name, version in versions.items() if name not in sets}
+        found = {name: self._looking.find(name, version) for name, version in versions.items() if name not in sets}
         for name, (lead, *others) in sets.items():
             if lead not in found:
-                found[lead] = self._registry.find(lead, versions[name])
+                found[lead] = self._looking.find(lead, versions[name])
             found |= following(found, others, self._serving.live.serving() or {}, self._promotable)
         return {name: each.version for name, each in found.items()}
 
@@ -78,7 +80,7 @@ class Switches:
         """How to promote these (component → version), which do not fit what serves; nothing where no way is known."""
         live: Mapping[str, Loaded] = self._serving.live.serving() or {}
         try:
-            named = {name: self._registry.find(name, version) for name, version in versions.items()}
+            named = {name: self._looking.find(name, version) for name, version in versions.items()}
             more = following(named, list(self._settings().components), live, self._promotable)
         except ModelHostError:
             return ""
@@ -127,7 +129,7 @@ class Switches:
         Raises Conflict for one that is not rejected, Unknown, RegistryUnavailable.
         """
         demand_reason(who, why)
-        entry = self._registry.find(component, version)
+        entry = self._looking.find(component, version)
         if entry.status is not Status.REJECTED:
             raise Conflict(f"{component} {entry.version} is {entry.status}, not rejected", "promote it as it is")
         self._registry.mark(component, entry.version, Status.UNSTABLE, who, why)
@@ -147,7 +149,7 @@ class Switches:
     def loadable(self, component: str, version: str = LATEST) -> str:
         """Which version a load would bring into memory. Raises Unknown, Refused for a rejected one, MateMismatch where
         the registry lacks its mates, and what else a registry raises."""
-        entry = self._registry.find(component, version)
+        entry = self._looking.find(component, version)
         if entry.status is Status.REJECTED:  # which may be in memory still, for requests that began with it
             raise rejected(component, entry.version)
         mates = [name for name in entry.info.mates if name in self._settings().components]

@@ -13,6 +13,7 @@ from modelhost.cluster.lookout import Seen
 from modelhost.errors import Conflict, Unknown
 from modelhost.host.host import ModelHost
 from modelhost.loading.books import canonical
+from modelhost.registry.looking import Looking
 from modelhost.serving.asked import Asked
 from modelhost.serving.history import Kind, Outcome, Record
 
@@ -112,7 +113,7 @@ class HostControl:
         except Unknown:
             if (component, version) in self._host.pool.loading():
                 raise Conflict(f"{component} {version} is being loaded", "unload it when it is there") from None
-            self._host.registry.find(component, version)  # there is no such version, or it is not in memory
+            Looking(self._host.registry).find(component, version)  # there is no such version, or it is not in memory
 
     def why_not_ready(self) -> str:
         """Ready is what has a set that serves."""

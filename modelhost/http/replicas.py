@@ -20,6 +20,7 @@ from modelhost.errors import Conflict, MateMismatch, ModelHostError, Unknown
 from modelhost.http.control import Brought, Switched, plain
 from modelhost.loading.books import canonical
 from modelhost.registry.directory import utc_now
+from modelhost.registry.looking import Looking
 from modelhost.serving.asked import Asked
 from modelhost.serving.history import Kind, Outcome, Record
 from modelhost.serving.sets import spoken
@@ -81,7 +82,9 @@ class ClusterControl:
                 raise Conflict(f"{component} {number} is pinned", "unpin it first")
             held = any((each.component, each.version) == (component, number) for each in coordinator.report().held)
             if not here and not held:
-                host.registry.find(component, number)  # there is no such version, or it may be in another's memory
+                Looking(host.registry).find(
+                    component, number
+                )  # there is no such version, or it may be in another's memory
         coordinator.let_go(component, number, who=who)
 
     def why_not_ready(self) -> str:

@@ -12,6 +12,7 @@ from modelhost.http.siblings import Siblings
 from modelhost.loading.memory import CPU
 from modelhost.loading.residency import Residency
 from modelhost.registry.base import Entry, Status
+from modelhost.registry.looking import Looking
 
 
 def standing(host: ModelHost, control: Control, siblings: Siblings) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def _members(seen: Seen | None) -> dict[str, Any]:
 def _status(host: ModelHost, entry: Entry) -> Status:
     """As the registry says now; as it said when the version was loaded, where it cannot be asked."""
     try:
-        return host.registry.find(entry.component, entry.version).status
+        return Looking(host.registry).find(entry.component, entry.version).status
     except ModelHostError:
         return entry.status
 

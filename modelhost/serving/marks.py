@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from modelhost.errors import ModelHostError
 from modelhost.registry.base import Registry, Status
+from modelhost.registry.looking import Looking
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def mark_stable(registry: Registry, promoted: Mapping[str, str], who: str, why: 
 def accept(registry: Registry, component: str, version: str, who: str, why: str) -> None:
     """Marks a version as stable that is unstable. Where a rollback left it meanwhile, the rejection holds, also one
     that came in the moment before the mark. Raises what a registry raises."""
-    if registry.find(component, version).status is not Status.UNSTABLE:
+    if Looking(registry).find(component, version).status is not Status.UNSTABLE:
         return
     registry.mark(component, version, Status.STABLE, who, why)
     said = [change for change in registry.log(component) if change.version == version][-2:]

@@ -48,7 +48,8 @@ class Roller:
         if wrong:
             raise ConfigError(f"declared as fallback, and not made by `fallback`: {', '.join(wrong)}")
         self._parts = switching
-        self._destinations = Destinations(Looking(switching.registry), switching.history)
+        self._looking = Looking(switching.registry)
+        self._destinations = Destinations(self._looking, switching.history)
         self._fallbacks = dict(fallbacks)
         self._courses = courses
         self._patience = patience
@@ -154,7 +155,7 @@ class Roller:
             if version == live.version:
                 wanted[name] = live if live.fallback else live.entry
             else:
-                wanted[name] = self._parts.registry.find(name, version)
+                wanted[name] = self._looking.find(name, version)
         check_fit(wanted.values())
         for name, version in target.items():
             if version != serving[name].version:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from modelhost.errors import InvalidRequest, Superseded, Unknown, rejected
 from modelhost.loading.base import Loaded
 from modelhost.registry.base import Entry, Status
+from modelhost.registry.looking import Looking
 from modelhost.serving.course import Course, Courses
 from modelhost.serving.history import Kind, Outcome, Record
 from modelhost.serving.sets import spoken
@@ -110,7 +111,7 @@ class Swapper:
         return record
 
     def _find(self, component: str, version: str) -> Entry:
-        entry = self._parts.registry.find(component, version)
+        entry = Looking(self._parts.registry).find(component, version)  # the load pulls it
         if entry.status is Status.REJECTED:
             raise rejected(component, entry.version, _last_word(self._parts, component, entry.version))
         return entry

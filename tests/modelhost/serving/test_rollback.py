@@ -131,6 +131,20 @@ def test_what_a_rollback_passes_over_is_not_pulled_for_it(shop: Workshop, tmp_pa
     assert not remote.has_copy("model", "1.1.0")
 
 
+def test_what_fits_no_more_is_refused_before_it_is_pulled(shop: Workshop, tmp_path: Path) -> None:
+    shop.publish("tokenizer", "1.0.0", "2.0.0")
+    first = shop.registry.find("tokenizer", "1.0.0").info.digest
+    shop.publish("model", "1.0.0", mates={"tokenizer": first})
+    shop.publish("model", "2.0.0")
+    remote = RemoteRegistry(shop.root.as_uri(), tmp_path / "cache")
+    serving = shop.serve({"model": "1.0.0", "tokenizer": "1.0.0"}, registry=remote)
+    serving.swap({"model": "2.0.0", "tokenizer": "2.0.0"}, who="ann", why="better")
+    remote.discard("model", "1.0.0")
+    with pytest.raises(MateMismatch):
+        serving.rollback("model", who="bob", reason="bad")
+    assert not remote.has_copy("model", "1.0.0")
+
+
 def test_a_damaged_target_is_passed_over_and_said_unless_it_was_named(shop: Workshop) -> None:
     serving = served(shop, "1.0.0", "2.0.0", "3.0.0")
     damage(shop.registry.find("model", "2.0.0"), "changed")
