@@ -80,7 +80,10 @@ class Loads:
             self._loading[goal.generation] = load
             self._failed.pop(goal.generation, None)
         name = f"modelhost-generation-{goal.generation}"
-        threading.Thread(target=self._bring, args=(goal, load), name=name, daemon=True).start()
+        try:
+            threading.Thread(target=self._bring, args=(goal, load), name=name, daemon=True).start()
+        except RuntimeError as error:  # no thread can be had
+            self._landed(goal.generation, load, {}, str(error))
 
     def take(self, generation: int) -> Prepared:
         """A prepared set, which belongs to the caller from here on."""

@@ -118,7 +118,8 @@ class Pursuit:
 
     def close(self) -> None:
         """Lets go of all but what serves."""
-        self._loads.abandon(self._loads.prepared | self._loads.loading)
+        # In this order, see `_holding`: what lands between the two would be held for ever.
+        self._loads.abandon(self._loads.loading | self._loads.prepared)
         self._keeping.close()
 
     def _at_hand(self, goal: Committed) -> Prepared | None:

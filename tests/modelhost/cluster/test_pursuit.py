@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from modelhost.cluster.desired import Desired
+from modelhost.cluster.loads import Loads
 from modelhost.cluster.members import State
 from modelhost.cluster.memory import Memory
 from modelhost.cluster.pursuit import Pursuit
@@ -90,6 +92,45 @@ def test_what_nobody_wants_any_more_leaves_memory(bench: Bench) -> None:
     bench.pursuit.follow(proposed.abort("ann", "she changed her mind", utc_now()))
     eventually(lambda: bench.shop.loader.closes("model 2.0.0") == [1])
     assert bench.pursuit.arrived and bench.served == (2, {"model": "1.0.0"})
+
+
+def test_where_no_thread_can_be_had_it_is_said_and_tried_again_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.pursuit.follow(bench.first)
+    wanted = bench.first.go_back({"model": "2.0.0"}, {}, "bob", "worse", utc_now())
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        bench.pursuit.follow(wanted)
+    assert bench.pursuit.standing(wanted) == (State.UNABLE, 3, "can't start new thread")
+    bench.now = 10.0
+    bench.until(wanted, State.SERVING)
+
+
+def test_what_lands_at_the_moment_of_the_end_is_given_back_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.pursuit.follow(bench.first)
+    gate = bench.shop.loader.gate("model 2.0.0")
+    proposed = bench.propose(bench.first)
+    bench.until(proposed, State.LOADING)
+    loads = bench.pursuit._loads
+    looked = Loads.prepared.fget
+    assert looked is not None
+
+    def prepared(self: Loads) -> frozenset[int]:
+        """What was there when it was looked at, and what is there when that is used."""
+        found: frozenset[int] = looked(self)
+        gate.set()
+        eventually(lambda: looked(loads) != frozenset() or not loads.loading)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Loads, "prepared", property(prepared))
+        bench.pursuit.close()
+    eventually(lambda: bench.shop.loader.closes("model 2.0.0") == [1])
 
 
 def test_what_is_committed_and_cannot_be_loaded_says_why_and_is_tried_again_later(bench: Bench) -> None:
