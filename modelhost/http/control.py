@@ -90,7 +90,7 @@ class HostControl:
         return Brought(number, number not in there)
 
     def unload(self, component: str, version: str | None, *, who: str) -> None:
-        """Out of this host's memory. Without a version, raises Conflict where only what serves is there."""
+        """Out of this host's memory. Without a version, raises Conflict where all that is there serves or is pinned."""
         if version is not None:
             self._unload(component, canonical(version))
             return
@@ -100,7 +100,8 @@ class HostControl:
             return
         idle = [each for each in there if not each.holders and not each.pinned]
         if not idle:
-            raise Conflict(f"{component} {', '.join(each.version for each in there)} serves", _INSTEAD)
+            said = ", ".join(f"{each.version} {'serves' if each.holders else 'is pinned'}" for each in there)
+            raise Conflict(f"{component} {said}", _INSTEAD)
         for each in idle:
             self._host.pool.discard(component, each.version)  # one that has left since, or serves by now, is well too
 

@@ -108,6 +108,14 @@ def test_what_is_not_in_memory_is_unloaded_already_and_what_there_is_not_is_not(
             client.unload_model(name, headers=bearer, query_params={"version": version})
 
 
+def test_an_unload_of_all_says_of_each_that_stays_why(site: Site, client: Any) -> None:
+    assert site.host is not None
+    site.host.load("model", "1.0.0")
+    site.host.pool.pin("model", "1.0.0")
+    with pytest.raises(InferenceServerException, match=r"model 1\.0\.0 is pinned, 1\.1\.0 serves; promote another"):
+        client.unload_model("model", headers=_bearer(site))
+
+
 def test_an_unload_of_all_takes_the_others_out_where_one_has_left_since_it_looked(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
