@@ -118,6 +118,13 @@ def test_what_has_a_mark_is_told_by_nobody_else_and_not_after_a_restart(place: D
     assert bert.told.knows("a")
 
 
+def test_a_mark_of_a_version_before_this_one_says_the_same(place: DirectoryPlace, clock: Clock) -> None:
+    place.put("told/a.json", b"{}\n")
+    anna = Member(place, clock)
+    passing(clock, [anna], "a")
+    assert anna.heard == [] and anna.told.knows("a")
+
+
 def test_what_has_none_for_a_ttl_is_told_once_by_the_first_of_those_that_live(
     place: DirectoryPlace, clock: Clock
 ) -> None:
