@@ -46,7 +46,7 @@ class ModelHost:
 
     `promote`, `rollback`, `load` and `unload` are those of Switches. `registry`, `pool`, `serving`, `configuration` and
     `shelf` are open to whoever needs more than is here; `workers`: processes among which the memory is divided;
-    `process`: the one that opened it, in which alone it serves. A fork of that is refused everything.
+    `process`: the one that opened it, in which alone it serves. A fork of that is refused requests, loads and switches.
     """
 
     def __init__(

@@ -79,7 +79,7 @@ class Agreement:
             yield  # where there is no folder there are no others
             return
         try:
-            while not _is_locked(lock):
+            while not _try_lock(lock):
                 _demand_stay(self._ending)
                 time.sleep(_LOCK_SECONDS)
             yield
@@ -169,7 +169,7 @@ def _demand_stay(ending: Ending) -> None:
         raise Refused("the process that was asked was told to end meanwhile", "ask again, and another one answers")
 
 
-def _is_locked(lock: int) -> bool:
+def _try_lock(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

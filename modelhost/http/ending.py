@@ -1,5 +1,6 @@
-"""The end of a process, before its server has answered the last request: what waits for other processes waits no
-longer, since the server waits for what waits."""
+"""The end of a process, before its server has answered the last request: a conversation with other processes goes on no
+longer, since the server waits for whoever reads from it. A cluster's promotion is none: a server that ends waits
+for it, `patience` at most."""
 
 from __future__ import annotations
 

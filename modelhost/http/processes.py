@@ -77,32 +77,32 @@ class Processes:
 
     def start(self) -> None:
         """Shows itself to the others from here on. Never raises."""
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        own = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         fresh = self._path.with_suffix(_FRESH)
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _near(self._folder) as near:
-                listening.bind(str(near / fresh.name))
+                own.bind(str(near / fresh.name))
             fresh.chmod(0o600)  # the folder may be older than that: what is asked here may be an admin's act
-            listening.listen(_WAITING)
+            own.listen(_WAITING)
             fresh.rename(self._path)  # after that: nobody takes one that does not listen yet for dead
         except OSError as error:
-            listening.close()
+            own.close()
             _log.warning("the metrics of this process are not in what others answer: %s: %s", self._folder, error)
             return
-        self._listening = listening
+        self._listening = own
         self._sweep()
-        threading.Thread(target=self._run, args=(listening,), name="modelhost-metrics", daemon=True).start()
+        threading.Thread(target=self._run, args=(own,), name="modelhost-metrics", daemon=True).start()
 
     def close(self) -> None:
         """Shows itself no more."""
-        listening, self._listening = self._listening, None
-        if listening is not None:
+        own, self._listening = self._listening, None
+        if own is not None:
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
             with suppress(OSError):
-                listening.shutdown(socket.SHUT_RDWR)
-            listening.close()
+                own.shutdown(socket.SHUT_RDWR)
+            own.close()
 
     def others(self, seconds: float) -> dict[str, bytes]:
         """Process → what it shows; empty for one that lives and says nothing within `seconds`, which are for all."""
@@ -177,10 +177,10 @@ class Processes:
             raise
         return asking
 
-    def _run(self, listening: socket.socket) -> None:
-        while self._listening is listening:
+    def _run(self, own: socket.socket) -> None:
+        while self._listening is own:
             try:
-                asker, _ = listening.accept()
+                asker, _ = own.accept()
             except OSError:
                 return  # closed
             try:
