@@ -31,9 +31,6 @@ class Journal:
     def undone(self, step: str, detail: str = "", seconds: float | None = None) -> StepRow:
         return self.write(step, StepState.UNDONE, detail, seconds)
 
-    def undo_failed(self, step: str, reason: str, seconds: float | None = None) -> StepRow:
-        return self.write(step, StepState.UNDO_FAILED, reason, seconds)
-
     def rows(self) -> list[StepRow]:
         return self._ledger.steps(self.deployment_id)
 

@@ -111,10 +111,6 @@ class Guard:
         errors = self._errors
         return Counts(errors.requests, errors.bad, self._refused, self._abandoned, self._slow.bad, self._elsewhere)
 
-    def detectable(self, requests: float | None = None) -> float | None:
-        """The error rate that so many requests (default: those seen) typically show to be over the budget."""
-        return self._errors.detectable(self._errors.requests if requests is None else requests)
-
     def verdict(self) -> Verdict:
         """The verdict at the end of the observation. No data where too few requests came, or where error rate or p95
         lies over its budget without the evidence to trip: neither is a reason to go back, nor to call it good."""

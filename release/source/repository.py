@@ -7,7 +7,6 @@ import os
 import re
 import tempfile
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
@@ -25,13 +24,11 @@ _TAG_FORM = "release tags look like v1.2.0, v1.2.1-rc.1 or v1.2.1-fix-parsing-bu
 
 @dataclass(frozen=True)
 class Resolved:
-    """What a tag stands for. `commit` is the full hash; times are RFC 3339 in UTC; `origin_url` carries no credentials
-    and is empty where there is no remote. `snapshot` marks an uncommitted working tree, which is never pushed."""
+    """What a tag stands for. `commit` is the full hash; `origin_url` carries no credentials and is empty where there is
+    no remote. `snapshot` marks an uncommitted working tree, which is never pushed."""
 
     release: ReleaseName
     commit: str
-    tagged_at: str
-    committed_at: str
     origin_url: str = ""
     snapshot: bool = False
 
@@ -122,14 +119,11 @@ class Source:
         into.mkdir(parents=True, exist_ok=True)
         tree.settle(into, float(self._git("log", "-1", "--format=%ct", head)))
         tree.refuse_pointers(into)
-        now = _rfc3339(datetime.now(tz=UTC).timestamp())
         tag = naming.snapshot_tag(self._version_behind(), tree.digest(into))
-        return Resolved(ReleaseName(tag, head), head, now, self._committed_at(head), self._origin(), snapshot=True)
+        return Resolved(ReleaseName(tag, head), head, self._origin(), snapshot=True)
 
     def _resolved(self, tag: str, commit: str) -> Resolved:
-        tagged = self._git("for-each-ref", "--format=%(creatordate:unix)", f"refs/tags/{tag}")
-        tagged_at = _rfc3339(float(tagged)) if tagged else self._committed_at(commit)
-        return Resolved(ReleaseName(tag, commit), commit, tagged_at, self._committed_at(commit), self._origin())
+        return Resolved(ReleaseName(tag, commit), commit, self._origin())
 
     def _commit_of(self, tag: str) -> str | None:
         return self._commit_of_ref(f"refs/tags/{tag}")
@@ -141,9 +135,6 @@ class Source:
             if error.context.get("status") == 1:  # --quiet: no such name, and git itself is well
                 return None
             raise
-
-    def _committed_at(self, commit: str) -> str:
-        return _rfc3339(float(self._git("log", "-1", "--format=%ct", commit)))
 
     def _origin(self) -> str:
         try:
@@ -239,7 +230,3 @@ def _mapped(stderr: str, status: object, arguments: tuple[str, ...], place: obje
         hint = "git lfs install && git lfs pull"
     command = next((word for word in arguments if word.islower() and word[0].isalpha() and "=" not in word), "")
     return SourceError(f"git {command} failed: {text}"[:600], hint=hint, status=status)
-
-
-def _rfc3339(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

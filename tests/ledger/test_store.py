@@ -182,7 +182,7 @@ def test_the_journal_numbers_steps_within_each_deployment(ledger: Ledger) -> Non
     ]
     assert journal.last() == {"start": StepState.UNDONE, "health": StepState.FAILED}
     assert [(s.number, s.detail) for s in other.rows()] == [(1, "no registry")]
-    assert journal.rows()[1].seconds == 0.5 and journal.undo_failed("start", "engine gone").number == 7
+    assert journal.rows()[1].seconds == 0.5 and journal.write("start", StepState.UNDO_FAILED, "engine gone").number == 7
 
 
 def test_verdicts_come_back_with_their_evidence(ledger: Ledger) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from release.naming import Slot
 from release.observe.budget import Budget
+from release.observe.eprocess import BinomialEProcess
 from release.observe.evidence import Counts
 from release.observe.guard import EngineFacts, Enough, Guard, Hold, Trip
 from release.observe.samples import Sample
@@ -188,8 +189,9 @@ def test_the_evidence_tells_rates_intervals_percentiles_and_what_can_be_found(gu
     assert evidence["latency"]["p99"] == pytest.approx(0.495)
     low, high = evidence["error_rate_95"]
     assert low < 1 / 501 == evidence["error_rate"] < high
-    assert guard.detectable() == evidence["detectable_error_rate"]
-    assert 0.01 < guard.detectable(10_000) < evidence["detectable_error_rate"] < 0.1
+    process = BinomialEProcess(BUDGET.max_error_rate, BUDGET.alpha)
+    assert evidence["detectable_error_rate"] == process.detectable(501)
+    assert 0.01 < process.detectable(10_000) < evidence["detectable_error_rate"] < 0.1
     (table,) = evidence["tables"]
     assert all(len(row) == len(table["columns"]) for row in table["rows"])
     json.loads(json.dumps(evidence, allow_nan=False))
