@@ -1,6 +1,6 @@
-"""The two locks: one run at a time (deployment), and one hand at the traffic (milliseconds).
+"""The locks: one run at a time (deployment), one rollback at a time, and one hand at the traffic (milliseconds).
 
-Both are flock(2) on a file that is never unlinked. The kernel drops the lock when its owner dies, however it dies.
+Each is a flock(2) on a file that is never unlinked. The kernel drops the lock when its owner dies, however it dies.
 A flock belongs to the open file: `O_CLOEXEC` keeps it from programs that are started, and a child made by os.fork()
 closes its copy at once (closing a copy does not unlock; unlocking it would, so nothing here unlocks in a child).
 The holder's name is text in the file (`holders`); the lock itself never depends on it.
