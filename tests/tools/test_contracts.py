@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
         ("release/config/manifest.py", "import release.ledger.store", "only from floors below"),
         ("release/naming.py", "import time", "Thinking rooms"),
         ("release/observe/guard.py", "import socket", "Thinking rooms"),
+        ("release/observe/evidence.py", "import time", "Thinking rooms"),
+        ("release/rollout/targets.py", "import sqlite3", "Thinking rooms"),
         ("release/proxy/render.py", "import subprocess", "Thinking rooms"),
         ("release/image/retention.py", "import docker", "Thinking rooms"),
         ("release/checks/statistics.py", "import random", "Thinking rooms"),
