@@ -196,8 +196,10 @@ class Coordinator:
         return sets[0] if sets else {}
 
     def _fitting(self, versions: Mapping[str, str]) -> dict[str, str]:
-        """The whole set, in numbers."""
+        """The whole set, in numbers; what is damaged at the registry is found before anybody is asked to load it."""
         entries = fitting(self.registry, versions)
+        for each in entries.values():
+            self.registry.find(each.component, each.version)
         return {name: entries[name].version if name in entries else each for name, each in sorted(versions.items())}
 
     def _mark_stable(self, versions: Mapping[str, str], who: str, why: str) -> tuple[str, ...]:

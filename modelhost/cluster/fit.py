@@ -7,14 +7,16 @@ from dataclasses import replace
 
 from modelhost.errors import rejected
 from modelhost.registry.base import Entry, Registry, Status
+from modelhost.registry.looking import Looking
 from modelhost.serving.fallback import FALLBACK_VERSION
 from modelhost.serving.switching import check_fit
 
 
 def fitting(registry: Registry, versions: Mapping[str, str]) -> dict[str, Entry]:
-    """Component → entry, of those that no fallback serves; a fallback fits everything. `latest` is looked up. Raises
-    Unknown, NothingStable, Refused, MateMismatch, IntegrityError, RegistryUnavailable."""
-    entries = {name: _allowed(registry, name, each) for name, each in versions.items() if each != FALLBACK_VERSION}
+    """Component → entry, of those that no fallback serves; a fallback fits everything. `latest` is looked up. Nothing
+    is pulled. Raises Unknown, NothingStable, Refused, MateMismatch, IntegrityError, RegistryUnavailable."""
+    looking = Looking(registry)
+    entries = {name: _allowed(looking, name, each) for name, each in versions.items() if each != FALLBACK_VERSION}
     stand_ins = versions.keys() - entries.keys()
     check_fit([_without(entry, stand_ins) for entry in entries.values()])
     return entries

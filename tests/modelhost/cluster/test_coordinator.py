@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,7 @@ from modelhost.errors import (
     Unknown,
 )
 from modelhost.registry.base import Status
+from modelhost.registry.remote import RemoteRegistry
 from modelhost.serving.history import Kind
 from tests.modelhost.cluster.crew import TIMINGS, Crew
 from tests.modelhost.registry.material import AT_EVERY_CALL, script
@@ -52,6 +54,23 @@ def test_what_makes_no_sense_is_refused_before_anybody_is_asked_to_load_it(crew:
     crew.until_served(2)
     assert crew.hands[0].versions == {"encoder": "1.0.0", "decoder": "2.0.0"}, "what was not named stays"
     assert crew.promote(decoder="2.0.0") == 2, "it is committed already"
+
+
+def test_what_is_refused_is_not_pulled_to_see_that(crew: Crew, tmp_path: Path) -> None:
+    mate = crew.shop.publish("tokenizer", "1.0.0")
+    crew.shop.publish("tokenizer", "2.0.0")
+    crew.shop.publish("model", "1.0.0", "3.0.0")
+    crew.shop.publish("model", "2.0.0", mates={"tokenizer": mate})
+    crew.shop.mark("model", "3.0.0", Status.REJECTED)
+    remote = RemoteRegistry(crew.shop.root.as_uri(), tmp_path / "cache")
+    coordinator = Coordinator(crew.place, remote, TIMINGS)
+    refused: list[tuple[str, type[ModelHostError]]] = [("2.0.0", MateMismatch), ("3.0.0", Refused)]
+    for version, error in refused:
+        with pytest.raises(error):
+            coordinator.promote({"model": version, "tokenizer": "2.0.0"}, who="ann", why="better", at_least=0)
+        assert not remote.has_copy("model", version)
+    coordinator.promote({"model": "1.0.0", "tokenizer": "2.0.0"}, who="ann", why="better", at_least=0)
+    assert remote.has_copy("model", "1.0.0")
 
 
 def test_a_second_promotion_is_told_who_is_at_it(crew: Crew) -> None:
