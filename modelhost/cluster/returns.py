@@ -49,8 +49,8 @@ class Returns:
     there is nothing to go back to, an alert is sent.
 
     `check`: what a target has to pass before it is committed, of each version that changes; `as_published` by default.
-    What has no copy on this machine and is in a living member's memory is not pulled for it: who holds it goes back at
-    once.
+    What has no copy on this machine and is in the memory of a member that is seen to live is not pulled for it: who
+    holds it goes back at once.
     """
 
     def __init__(
@@ -136,8 +136,8 @@ class Returns:
         component, version = entry.component, entry.version
         if self._registry.is_here(component, version):
             return False
-        seen = self._parts.members.observe()
-        names = [each.beat.name for each in seen if each.living and version in each.beat.memory.get(component, ())]
+        seen = [each for each in self._parts.members.observe() if each.living and each.confirmed]
+        names = [each.beat.name for each in seen if version in each.beat.memory.get(component, ())]
         if names:
             held = f"{', '.join(names)} {'has' if len(names) == 1 else 'have'}"
             _log.info("%s %s has no copy here, and is gone back to as %s it in memory", component, version, held)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from modelhost.cluster.coordinator import Coordinator
+from modelhost.cluster.members import Beat, Members
 from modelhost.cluster.place import DirectoryPlace
 from modelhost.errors import EnvironmentMismatch, IntegrityError, NothingStable, Refused, RegistryUnavailable
 from modelhost.metadata import VersionInfo
@@ -180,6 +182,7 @@ def test_a_member_without_a_copy_goes_back_for_those_who_hold_it_before_it_pulls
     assert fresh.pulled == ["2.0.0"]
     fresh.gate.clear()
     coordinator = Coordinator(crew.place, fresh, TIMINGS, check=bert.serving.pool.check)
+    crew.until(lambda: all(row.living for row in coordinator.report().members))
     went = coordinator.rollback("model", who="bob", reason="worse")
     assert went.committed.versions == {"model": "1.0.0"}
     crew.until(lambda: anna.follower.generation == 3)
@@ -187,6 +190,20 @@ def test_a_member_without_a_copy_goes_back_for_those_who_hold_it_before_it_pulls
     fresh.gate.set()
     crew.until_served(3)
     assert fresh.pulled == ["2.0.0", "1.0.0"]
+
+
+def test_what_a_member_had_in_memory_that_nobody_sees_live_is_looked_at_before_it_is_gone_back_to(
+    crew: Crew, tmp_path: Path
+) -> None:
+    """Its last sign of life is there, as after an outage of all machines, and whoever looks for the first time does not
+    know how old it is."""
+    crew.shop.publish("model", "1.0.0", "1.1.0", "2.0.0")
+    _committed(crew, "1.0.0", "1.1.0", "2.0.0")
+    _spoil(crew, "1.1.0")
+    Members(crew.place, TIMINGS.ttl, time.monotonic).beat(Beat(key="gone-1", name="gone", memory={"model": ["1.1.0"]}))
+    fresh = RemoteRegistry(crew.shop.root.as_uri(), tmp_path / "cache")
+    went = Coordinator(crew.place, fresh, TIMINGS).rollback("model", who="bob", reason="worse")
+    assert went.committed.versions == {"model": "1.0.0"}
 
 
 def test_what_nobody_has_in_memory_is_pulled_and_looked_at_before_it_is_gone_back_to(
