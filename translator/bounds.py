@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modelhost.http.closing import EXCESS_BYTES, closing, drained
+from modelhost.http.closing import closing, excess_ended
 from translator.settings import Limits
 
 PER_CHAR = 16  # bytes: a character beyond the basic plane is twelve when JSON escapes it
@@ -14,7 +14,7 @@ BESIDE = 64 << 10  # bytes for all that is not text
 
 class Bounded:
     """ASGI middleware that ends a request whose body grows beyond what the limits allow, announced or not. The
-    connection is closed with the answer where there is much of it to come."""
+    connection is closed with the answer where there is much of it to come, or where the rest does not come."""
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self._app = app
@@ -30,7 +30,7 @@ class Bounded:
             if message["type"] == "http.request":
                 size += len(message.get("body", b""))
                 if size > self._most:
-                    is_unread = bool(message.get("more_body")) and not await drained(receive, EXCESS_BYTES)
+                    is_unread = bool(message.get("more_body")) and not await excess_ended(receive)
                     raise HTTPException(413, f"The body has more than {self._most} bytes.")
             return message
 

@@ -1,8 +1,9 @@
 """The end of a connection whose caller sends more than is taken: the answer goes out, and not much more is read.
 
 A server that closes a connection on which something has come that it did not read resets it, and the caller may never
-see the answer. So a small excess is read to its end, and the connection stays; of a large one the answer says that the
-connection ends (`Connection: close`), and for a moment what comes is read and dropped (nginx: `lingering_close`).
+see the answer. So a small excess that comes soon is read to its end, and the connection stays; of any other the answer
+says that the connection ends (`Connection: close`), and for a moment what comes is read and dropped (nginx:
+`lingering_close`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import anyio
 from fastapi.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
-EXCESS_BYTES = 1 << 20  # a caller who sends so much more keeps the connection
+EXCESS_BYTES = 1 << 20  # a caller who sends so much more keeps the connection,
+EXCESS_SECONDS = 5.0  # where it has come by then: who waits for the answer first would send no more
 LINGER_BYTES = 16 << 20
 LINGER_SECONDS = 2.0
 
@@ -40,6 +42,13 @@ def closing(scope: Scope, receive: Receive, send: Send) -> Send:
         await send(message)
 
     return sent
+
+
+async def excess_ended(receive: Receive) -> bool:
+    """Whether a body that is too large comes to its end soon, with no more than a small excess; it is dropped."""
+    with anyio.move_on_after(EXCESS_SECONDS):
+        return await drained(receive, EXCESS_BYTES)
+    return False
 
 
 async def drained(receive: Receive, most: int) -> bool:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CancelScope, CapacityLimiter, current_time, to_thread
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
@@ -19,9 +19,9 @@ from modelhost.config.reload import Prepared
 from modelhost.errors import Forbidden, InvalidRequest, ModelHostError, Unauthenticated, mistakes
 from modelhost.host.host import ModelHost
 from modelhost.host.reloading import Nothing
+from modelhost.http import closing
 from modelhost.http.answers import TooLarge, id_of
 from modelhost.http.audit import Action, Audit, Strangers
-from modelhost.http.closing import EXCESS_BYTES
 from modelhost.http.roles import Caller, Role
 from modelhost.http.tokens import Tokens, is_ours
 from modelhost.routing.features import Value
@@ -184,29 +184,31 @@ class Door:
     # -- what a request says ---------------------------------------------------------------------------------------
 
     async def content(self, request: Request, most: int | None = None) -> bytes:
-        """The body, as long as it is not too large; of one that is, no more is read than a small excess. Raises
-        TooLarge, InvalidRequest for an encoding."""
+        """The body, as long as it is not too large; of one that is, no more is read than a small excess that comes
+        soon. Raises TooLarge, InvalidRequest for an encoding."""
         most = self.most_bytes if most is None else most
         if request.headers.get("Content-Encoding", "identity") != "identity":
             raise InvalidRequest("the body is compressed", "send it as it is")
         too_large = partial(TooLarge, f"the body is larger than {most} bytes", "send less at once")
-        if _announced(request) > most + EXCESS_BYTES:
+        if _announced(request) > most + closing.EXCESS_BYTES:
             raise too_large(is_unread=True)
         parts: list[bytes] = []
         size = 0
-        try:
-            async for part in request.stream():
-                size += len(part)
-                if size > most + EXCESS_BYTES:
-                    raise too_large(is_unread=True)
-                if size > most:
-                    parts.clear()
-                else:
-                    parts.append(part)
-        except ClientDisconnect as error:
-            raise InvalidRequest("the caller left before the body was whole") from error
+        with CancelScope() as reading:
+            try:
+                async for part in request.stream():
+                    size += len(part)
+                    if size > most + closing.EXCESS_BYTES:
+                        raise too_large(is_unread=True)
+                    if size > most:
+                        parts.clear()
+                        reading.deadline = min(reading.deadline, current_time() + closing.EXCESS_SECONDS)
+                    else:
+                        parts.append(part)
+            except ClientDisconnect as error:
+                raise InvalidRequest("the caller left before the body was whole") from error
         if size > most:
-            raise too_large()
+            raise too_large(is_unread=reading.cancelled_caught)
         return b"".join(parts)
 
     async def asked(self, request: Request, kind: type[Asked]) -> Asked:

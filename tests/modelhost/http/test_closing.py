@@ -53,6 +53,16 @@ def test_what_is_announced_as_much_too_large_is_refused_before_it_is_sent(limite
     assert b'"kind":"TooLarge"' in said
 
 
+def test_who_sends_a_little_too_much_and_waits_has_an_answer(limited: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closing, "EXCESS_SECONDS", 0.1)
+    with socket.create_connection(("127.0.0.1", limited.port), timeout=SECONDS) as caller:
+        announced = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+        caller.sendall(announced % (INFER.encode(), MOST + 1000) + b"x" * (MOST + 1))
+        said = b"".join(_read_on(caller))
+    assert said.startswith(b"HTTP/1.1 413 ")
+    assert b"connection: close\r\n" in said.lower()
+
+
 def test_who_sends_without_end_is_answered_and_then_cut_off(limited: Site) -> None:
     with socket.create_connection(("127.0.0.1", limited.port), timeout=SECONDS) as caller:
         caller.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" % INFER.encode())
