@@ -108,13 +108,14 @@ def test_no_beat_comes_between_steps() -> None:
 
 def test_a_red_verdict_shows_its_tables_and_what_was_printed() -> None:
     reporter, stream, _ = plain()
-    verdict = failed("quality", "4 BLEU worse", tables=[TABLE], log=["Traceback", "  boom"])
+    verdict = failed("quality", "4 BLEU worse", tables=[TABLE], log=["Traceback", "  boom", "", ""])
     reporter(VerdictGiven(verdict))
     reporter(StepEnded("quality", StepState.FAILED, verdict.reason, 2.0))
     text = stream.getvalue()
     assert "✗ quality: failed: 4 BLEU worse" in text
     assert "今天天气很好" in text and "worse" in text
     assert "    | boom" in text
+    assert [line for line in text.splitlines() if line.lstrip().startswith("|")][-1].endswith("boom")
 
 
 def test_a_green_verdict_keeps_long_sentences_to_itself() -> None:
