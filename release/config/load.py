@@ -20,11 +20,8 @@ from release.config.crosscheck import crosscheck
 from release.config.document import Document, Mark, plain, read, references
 from release.config.manifest import Manifest
 from release.config.origin import KeyPath, Origin, Source, dotted
-from release.config.stored import from_ledger, missing_variables, to_ledger
 from release.config.variables import Missing, expand, has_reference
 from release.errors import ManifestError
-
-__all__ = ["FILE_NAME", "Loaded", "find", "from_ledger", "load", "missing_variables", "parse", "to_ledger"]
 
 FILE_NAME = "release.yaml"
 _MOST_BYTES = 1 << 20

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from release.config.load import missing_variables
+from release.config.stored import missing_variables
 from release.engine.base import Instance, State
 from release.errors import ProxyError, ReleaseError
 from release.ledger.records import DeploymentRow, DeploymentState, Kind, Standing, SwitchRow

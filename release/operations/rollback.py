@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from release.engine.base import State
 from release.errors import Interrupted, LedgerError, ProxyError, Refused, ReleaseError
-from release.ledger.records import DeploymentRow, DeploymentState, Kind, ReleaseRow, Standing
+from release.ledger.records import DeploymentRow, DeploymentState, Kind, ReleaseRow
 from release.ledger.store import utc_now
 from release.naming import Slot
 from release.operations import going_back, standby
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 PROBE_SECONDS = 0.3
 _PATIENCE = 5.0  # seconds for another rollback to end: a warm one takes a fraction of one
-_WITHDRAWABLE = (Standing.NEW, Standing.GOOD, Standing.UNOBSERVED)
 
 TryLock = Callable[[], contextlib.AbstractContextManager[bool]]
 

@@ -164,5 +164,3 @@ def _after_commit(deployment: Deployment) -> str:
 
 
 _NOUNS = {Kind.DEPLOY: "deployment", Kind.BUILD: "build", Kind.CHECK: "check", Kind.ROLLBACK: "rollback"}
-
-__all__ = ["settle"]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from release.checks.base import Target
-from release.config.load import from_ledger
+from release.config.stored import from_ledger
 from release.errors import EngineError, ReleaseError
 from release.ledger.records import ReleaseRow
 from release.observe.readiness import probe

@@ -11,7 +11,7 @@ from typing import Any
 
 from release import proxy as proxies
 from release.checks.base import Target
-from release.config.load import from_ledger
+from release.config.stored import from_ledger
 from release.engine.base import Instance, State
 from release.errors import ProxyError, ServiceError, Superseded
 from release.ledger.records import DeploymentRow

@@ -7,8 +7,8 @@ import json
 import os
 
 from release import proxy as proxies
-from release.config.load import from_ledger
 from release.config.manifest import Manifest
+from release.config.stored import from_ledger
 from release.errors import LedgerError, ProxyError, Refused
 from release.pipeline.events import Said
 from release.pipeline.step import Skip
@@ -111,6 +111,3 @@ class Reconfigure:
         """What `release init` reads, so that two services on one host do not choose the same ports."""
         ports = [manifest.slots.blue, manifest.slots.green, manifest.proxy.listen, manifest.proxy.admin_port]
         write_file(self._deployment.hands.state.ports, json.dumps(ports))
-
-
-__all__ = ["Reconfigure"]

@@ -47,7 +47,7 @@ class ModelDesk:
     def for_switch(self, *, named: bool = False) -> ModelSwitching:
         """What a model switch works with: by the manifest one stands in, else by what is deployed; where nothing is,
         by a registry or a service that is `named` alone, and unrecorded."""
-        from release.config.load import to_ledger
+        from release.config.stored import to_ledger
 
         loaded = self._around.here()
         if loaded is not None:

@@ -43,7 +43,8 @@ class Surroundings:
 
     def loaded(self) -> tuple[Manifest, dict[str, object]]:
         """The manifest one stands in, and the form that the ledger keeps. Raises ManifestError where there is none."""
-        from release.config.load import load, to_ledger
+        from release.config.load import load
+        from release.config.stored import to_ledger
 
         loaded = load(self.manifest, start=self.cwd, overrides=self.overrides, environ=self.environ)
         return loaded.manifest, to_ledger(loaded.manifest)
@@ -63,6 +64,7 @@ class Surroundings:
     def of_commit(self, source: Source, resolved: Resolved) -> tuple[Manifest, dict[str, object], str]:
         """As `loaded`, by the text of that commit where it has one; and where its folder lies within the repository."""
         from release.config import load as loading
+        from release.config.stored import to_ledger
 
         prefix = self._prefix(source)
         name = str(Path(prefix) / loading.FILE_NAME)
@@ -82,7 +84,7 @@ class Surroundings:
             return manifest, config, prefix
         where = f"{name} of {resolved.release.tag}"
         manifest, _ = loading.parse(text, where, overrides=self.overrides, environ=self.environ)
-        return manifest, loading.to_ledger(manifest), prefix
+        return manifest, to_ledger(manifest), prefix
 
     def kept(self, config: dict[str, object]) -> Manifest:
         """The manifest of a configuration in the ledger."""

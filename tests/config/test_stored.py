@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from release.config.load import from_ledger, missing_variables, to_ledger
+from release.config.stored import from_ledger, missing_variables, to_ledger
 from release.errors import ManifestError
 
 FULL = """\

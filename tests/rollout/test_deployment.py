@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from release.config.load import parse, to_ledger
+from release.config.load import parse
+from release.config.stored import to_ledger
 from release.ledger.records import DeploymentRow, DeploymentState, Kind, ReleaseRow
 from release.rollout.deployment import Deployment
 from release.wiring.desk import Desk

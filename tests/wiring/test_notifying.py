@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from release.config.load import parse, to_ledger
+from release.config.load import parse
+from release.config.stored import to_ledger
 from release.notify import Occasion
 from release.pipeline.events import Event, Said
 from release.rollout.hands import Hands
