@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
 EXCESS_BYTES = 1 << 20  # a caller who sends so much more keeps the connection,
-EXCESS_SECONDS = 5.0  # where it has come by then: who waits for the answer first would send no more
+EXCESS_SECONDS = 10.0  # where it has come by then: who waits for the answer first would send no more
 LINGER_BYTES = 16 << 20
 LINGER_SECONDS = 2.0
 
